@@ -1,0 +1,44 @@
+"""Augmentations that gradients pass through."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def diff_augment(images: Tensor, *, shift: float = 0.06, brightness: float = 0.1, contrast: float = 0.15) -> Tensor:
+    """Shift and re-grade every image by its own random amounts, differentiably (Zhao et al. 2020, DiffAugment).
+
+    Applied to real *and* generated images before the discriminator, it keeps a discriminator from memorising a few
+    thousand training images, and the augmentation itself does not leak into the generator.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(N, C, H, W)`` in [-1, 1].
+    shift : float
+        Largest displacement along each axis, as a share of the image side; the border is repeated.
+    brightness : float
+        Largest grey offset, uniform on both sides of zero.
+    contrast : float
+        Largest relative change of the contrast about the image's mean.
+
+    Returns
+    -------
+    Tensor
+        Same shape; values may leave [-1, 1] slightly.
+    """
+    n, _, height, width = images.shape
+
+    def uniform(limit: float) -> Tensor:
+        return (torch.rand(n, 1, 1, 1, device=images.device) * 2 - 1) * limit
+
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = (images - mean) * (1 + uniform(contrast)) + mean + uniform(brightness)
+
+    dy, dx = round(shift * height), round(shift * width)
+    padded = pad(images, (dx, dx, dy, dy), mode="replicate")
+    rows = torch.arange(height, device=images.device) + torch.randint(0, 2 * dy + 1, (n, 1), device=images.device)
+    columns = torch.arange(width, device=images.device) + torch.randint(0, 2 * dx + 1, (n, 1), device=images.device)
+    each = torch.arange(n, device=images.device)[:, None, None]
+    # Advanced indices around the channel slice move it last: (N, H, W, C).
+    return padded[each, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)

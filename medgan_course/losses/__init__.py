@@ -1,0 +1,1 @@
+"""Losses: pure functions of logits or images, each with its formula."""

@@ -1,0 +1,1 @@
+"""Published systems, one file each, composed from the parts of the library."""
