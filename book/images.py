@@ -1,0 +1,38 @@
+"""Draw the welcome page's picture with the shipped generator: the first images it draws, none selected.
+
+python book/images.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from medgan_course import pretrained
+from medgan_course.nets.dcgan import Generator
+
+ROWS, COLUMNS, GAP, ENLARGED = 3, 8, 6, 2
+TARGET = Path(__file__).resolve().parent / "_static" / "images" / "welcome.webp"
+
+
+def mosaic(images: torch.Tensor) -> Image.Image:
+    """Return images ``(ROWS * COLUMNS, 1, H, W)`` in [-1, 1] side by side on black, each enlarged."""
+    side = images.shape[-1] * ENLARGED
+    canvas = Image.new("L", (COLUMNS * (side + GAP) - GAP, ROWS * (side + GAP) - GAP))
+    grey = ((images[:, 0].clamp(-1, 1) + 1) * 127.5).round().numpy().astype(np.uint8)
+    for index, pixels in enumerate(grey):
+        row, column = divmod(index, COLUMNS)
+        tile = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+        canvas.paste(tile, (column * (side + GAP), row * (side + GAP)))
+    return canvas
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    generator = pretrained.load("dcgan_pneumoniamnist_64", Generator)
+    with torch.no_grad():
+        picture = mosaic(generator(generator.latent(ROWS * COLUMNS)))
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(TARGET, quality=90)
+    print(f"Wrote {TARGET.name}, {picture.width} x {picture.height} px, {TARGET.stat().st_size // 1000} kB.")

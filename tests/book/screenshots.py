@@ -1,0 +1,27 @@
+"""Save every page of the built book at every width to ``_build/screenshots``, for a human to look at.
+
+python tests/book/screenshots.py
+"""
+
+import shutil
+
+from browser import HEIGHT, ROOT, WIDTHS, built_book, chromium, pages, served
+
+
+def main() -> None:
+    """Replace the folder's pictures by new ones, in light and dark mode."""
+    target = ROOT / "_build" / "screenshots"
+    shutil.rmtree(target, ignore_errors=True)
+    with served(built_book()) as home, chromium() as browser:
+        for width, pixels in WIDTHS.items():
+            for scheme in ("light", "dark"):
+                page = browser.new_page(viewport={"width": pixels, "height": HEIGHT}, color_scheme=scheme)
+                for name in pages():
+                    page.goto(f"{home}/{name}", wait_until="networkidle")
+                    path = target / f"{name.removesuffix('.html').replace('/', '_')}-{width}-{scheme}.png"
+                    page.screenshot(path=path, full_page=True)
+                    print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
