@@ -5,11 +5,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 
-def diff_augment(images: Tensor, *, shift: float = 0.06, brightness: float = 0.1, contrast: float = 0.15) -> Tensor:
-    """Shift and re-grade every image by its own random amounts, differentiably (Zhao et al. 2020, DiffAugment).
+def diff_augment(
+    images: Tensor, *, shift: float = 0.06, brightness: float = 0.1, contrast: float = 0.15
+) -> Tensor:
+    """Shift and re-grade every image by its own random amounts (DiffAugment, Zhao et al. 2020).
 
-    Applied to real *and* generated images before the discriminator, it keeps a discriminator from memorising a few
-    thousand training images, and the augmentation itself does not leak into the generator.
+    Applied to real *and* generated images before the discriminator, it keeps a discriminator from memorising
+    a few thousand training images, and the augmentation itself does not leak into the generator.
 
     Parameters
     ----------
@@ -37,8 +39,12 @@ def diff_augment(images: Tensor, *, shift: float = 0.06, brightness: float = 0.1
 
     dy, dx = round(shift * height), round(shift * width)
     padded = pad(images, (dx, dx, dy, dy), mode="replicate")
-    rows = torch.arange(height, device=images.device) + torch.randint(0, 2 * dy + 1, (n, 1), device=images.device)
-    columns = torch.arange(width, device=images.device) + torch.randint(0, 2 * dx + 1, (n, 1), device=images.device)
+
+    def window(side: int, limit: int) -> Tensor:
+        start = torch.randint(0, 2 * limit + 1, (n, 1), device=images.device)
+        return start + torch.arange(side, device=images.device)
+
+    rows, columns = window(height, dy), window(width, dx)
     each = torch.arange(n, device=images.device)[:, None, None]
     # Advanced indices around the channel slice move it last: (N, H, W, C).
     return padded[each, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)

@@ -22,18 +22,21 @@ class Batch(NamedTuple):
 class Batches:
     """Batch number ``step`` of an endless, freshly shuffled stream, as ``batches[step]``.
 
-    The order depends on the seed and the step alone, so a resumed training sees the batches it would have seen, and
-    two arms of a comparison see the same ones. The tensors stay where they are: put them on the GPU once and no
-    loader is needed. The last images of an epoch that do not fill a batch are left out of that epoch.
+    The order depends on the seed and the step alone, so a resumed training sees the batches it would have
+    seen, and two arms of a comparison see the same ones. The tensors stay where they are: put them on the GPU
+    once and no loader is needed. The last images of an epoch that do not fill a batch are left out of that
+    epoch.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, batch_size: int, *, seed: int = 0) -> None:
         if not 0 < batch_size <= len(images):
-            raise CourseError(f"batch_size is {batch_size}, but must lie between 1 and the {len(images)} images there are.")
+            raise CourseError(
+                f"batch_size is {batch_size}, but must lie between 1 and the {len(images)} images there are."
+            )
         self.images, self.labels = images, labels
         self.batch_size, self.seed = batch_size, seed
         self.per_epoch = len(images) // batch_size
-        self._epoch = -1
+        self._epoch: int | None = None
         self._order = torch.empty(0)
 
     def to(self, device: torch.device | str) -> "Batches":

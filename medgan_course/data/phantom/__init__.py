@@ -1,0 +1,1 @@
+"""Phantoms: images computed from anatomy and physics, for where real ones cannot be had."""
