@@ -1,7 +1,8 @@
-"""S03, DCGAN: Radford, Metz & Chintala (2016), *Unsupervised Representation Learning with Deep Convolutional GANs*.
+"""S03, DCGAN: Radford, Metz & Chintala (2016), *Unsupervised Representation Learning with Deep Conv. GANs*.
 
-All-convolutional networks, batch norm in both, ReLU in the generator and LeakyReLU(0.2) in the discriminator, weights
-from N(0, 0.02), Adam with learning rate 2e-4 and beta_1 = 0.5, the non-saturating loss, images in [-1, 1].
+All-convolutional networks, batch norm in both, ReLU in the generator and LeakyReLU(0.2) in the discriminator,
+weights from N(0, 0.02), Adam with learning rate 2e-4 and beta_1 = 0.5, the non-saturating loss, images in
+[-1, 1].
 
     python -m medgan_course.systems.dcgan --help
 
@@ -44,9 +45,9 @@ def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = Fals
     z_dim : int
         Length of the latent vector.
     stabilised : bool
-        Three later ideas that keep thousands of steps on a few thousand images stable: spectral norm instead of
-        batch norm in D (Miyato et al. 2018), differentiable augmentation before D (Zhao et al. 2020), and samples
-        from a moving average of G's weights; beta_2 = 0.99.
+        Three later ideas that keep thousands of steps on a few thousand images stable: spectral norm instead
+        of batch norm in D (Miyato et al. 2018), differentiable augmentation before D (Zhao et al. 2020), and
+        samples from a moving average of G's weights; beta_2 = 0.99.
     seed : int
         Seed of the initial weights.
     """
@@ -70,7 +71,7 @@ def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = Fals
     def generator_cost(game: Game, batch: Batch) -> dict[str, torch.Tensor]:
         return NonSaturating.g_loss(fake=game["D"](seen(generated(game, batch))))
 
-    def adam(parameters):  # noqa: ANN001, ANN202
+    def adam(parameters):
         return torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.99 if stabilised else 0.999), fused=True)
 
     return Game(
@@ -80,6 +81,11 @@ def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = Fals
         },
         turns=[Turn("D", discriminator_cost), Turn("G", generator_cost)],
     )
+
+
+def sampler(game: Game) -> Generator:
+    """Return the generator to sample from: the moving average where there is one, in evaluation mode."""
+    return game.averaged("G", inputs=[game["G"].latent(256, seed=seed) for seed in range(16)])
 
 
 @click.command(help=__doc__.partition("\n")[0])
@@ -93,7 +99,15 @@ def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = Fals
 @click.option("--threads", default=1, show_default=True, type=int)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
 def main(
-    dataset: str, size: int, base: int, steps: int, batch_size: int, stabilised: bool, seed: int, threads: int, out: Path
+    dataset: str,
+    size: int,
+    base: int,
+    steps: int,
+    batch_size: int,
+    stabilised: bool,
+    seed: int,
+    threads: int,
+    out: Path,
 ) -> None:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -102,7 +116,7 @@ def main(
     running = Path("runs") / f"{out.stem}.safetensors"
     started = time.perf_counter()
     history = fit(game, train.batches(batch_size, seed=seed), steps, seed=seed, checkpoint=running)
-    generator = game.averaged("G")
+    generator = sampler(game)
     pretrained.save(
         generator,
         out,
@@ -113,9 +127,11 @@ def main(
         steps=steps,
         batch_size=batch_size,
         seed=seed,
-        device=f"CPU, {threads} thread(s)",
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {threads} thread(s)",
         seconds=round(time.perf_counter() - started),
-        final_losses={name: round(sum(values[-500:]) / len(values[-500:]), 3) for name, values in history.items()},
+        final_losses={
+            name: round(sum(values[-500:]) / len(values[-500:]), 3) for name, values in history.items()
+        },
     )
     click.echo(f"Wrote {out} and its card.")
 

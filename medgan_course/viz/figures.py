@@ -1,0 +1,114 @@
+"""Pictures of images and of trainings. Grey values are always shown from -1 (black) to 1 (white)."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from medgan_course.errors import CourseError
+from medgan_course.viz.style import COLOURS, WIDTH, finished
+
+
+def tile(images: Tensor, columns: int) -> np.ndarray:
+    """Lay out images ``(N, 1, H, W)`` in [-1, 1] in rows with a white gap, as a 2-D array in [0, 1]."""
+    if images.ndim != 4 or images.shape[1] != 1:
+        raise CourseError(f"Images (N, 1, H, W) are needed to draw a grid, not {tuple(images.shape)}.")
+    grey = (images.detach().float().cpu().clamp(-1, 1)[:, 0] + 1) / 2
+    n, height, width = grey.shape
+    rows = -(-n // columns)
+    canvas = torch.ones(rows * (height + 1) - 1, columns * (width + 1) - 1)
+    for index, image in enumerate(grey):
+        top, left = index // columns * (height + 1), index % columns * (width + 1)
+        canvas[top : top + height, left : left + width] = image
+    return canvas.numpy()
+
+
+def sample_grid(images: Tensor, *, columns: int = 8, title: str | None = None) -> Figure:
+    """Draw images ``(N, 1, H, W)`` in [-1, 1] as a grid on one grey scale."""
+    canvas = tile(images, columns)
+    figure, axes = plt.subplots(
+        figsize=(WIDTH, WIDTH * canvas.shape[0] / canvas.shape[1] + (0.3 if title else 0))
+    )
+    _show(axes, canvas, title)
+    return finished(figure)
+
+
+def side_by_side(groups: Mapping[str, Tensor], *, columns: int = 4) -> Figure:
+    """Draw several titled grids of images ``(N, 1, H, W)`` next to each other, on one grey scale."""
+    canvases = {title: tile(images, columns) for title, images in groups.items()}
+    height, width = next(iter(canvases.values())).shape
+    panel = WIDTH / len(canvases)
+    figure, axes = plt.subplots(
+        1, len(canvases), figsize=(WIDTH, panel * height / width + 0.35), squeeze=False
+    )
+    for ax, (title, canvas) in zip(axes[0], canvases.items(), strict=True):
+        _show(ax, canvas, title)
+    return finished(figure)
+
+
+def curves(history: Mapping[str, Sequence[float]], *, smooth: int = 25, equilibrium: bool = True) -> Figure:
+    """Plot the terms of a training against steps.
+
+    Parameters
+    ----------
+    history : mapping
+        What :func:`medgan_course.train.fit` returns.
+    smooth : int
+        Window of the running mean drawn over the faint raw values.
+    equilibrium : bool
+        Mark ln 2, the value of each non-saturating term when the discriminator cannot tell real from
+        generated.
+    """
+    figure, axes = plt.subplots()
+    labels = {
+        "D.real": r"D, real: $-\log\sigma(D(x))$",
+        "D.fake": r"D, generated: $-\log(1-\sigma(D(G(z))))$",
+        "G.adversarial": r"G: $-\log\sigma(D(G(z)))$",
+    }
+    for (name, values), colour in zip(history.items(), COLOURS.values(), strict=False):
+        values = np.asarray(values)
+        window = max(1, min(smooth, len(values) // 4))
+        mean = np.convolve(values, np.ones(window) / window, mode="valid")
+        axes.plot(values, color=colour, alpha=0.15, linewidth=0.6)
+        axes.plot(np.arange(len(mean)) + (window - 1) / 2, mean, color=colour, label=labels.get(name, name))
+    if equilibrium:
+        axes.axhline(np.log(2), color=COLOURS["grey"], linestyle=":", linewidth=1)
+        axes.annotate(
+            "ln 2", (1, np.log(2)), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9
+        )
+    axes.set(xlabel="step", ylabel="cost (nats)")
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside upper left", ncols=1, fontsize=9)
+    return finished(figure)
+
+
+def histogram(groups: Mapping[str, Tensor], *, xlabel: str, bins: int = 40) -> Figure:
+    """Draw the distributions of several sets of numbers as outlined histograms on common bins."""
+    figure, axes = plt.subplots()
+    every = torch.cat([values.flatten() for values in groups.values()])
+    edges = np.linspace(float(every.min()), float(every.max()), bins + 1)
+    for (label, values), colour in zip(groups.items(), COLOURS.values(), strict=False):
+        axes.hist(
+            values.flatten().numpy(),
+            edges,
+            density=True,
+            histtype="stepfilled",
+            alpha=0.3,
+            color=colour,
+            label=label,
+        )
+        axes.hist(values.flatten().numpy(), edges, density=True, histtype="step", color=colour)
+    axes.set(xlabel=xlabel, ylabel="density")
+    axes.legend(fontsize=9)
+    return finished(figure)
+
+
+def _show(axes: Axes, canvas: np.ndarray, title: str | None) -> None:
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title)
