@@ -1,8 +1,8 @@
 """How much work a run may do: the only place where steps, sizes and seeds differ between machines.
 
-``MEDGAN_PROFILE`` chooses one of three profiles: ``smoke`` (continuous integration, seconds), ``cpu`` (a laptop
-with two cores, minutes) and ``gpu`` (Colab or better). Without it, a machine with a CUDA device gets ``gpu`` and
-any other ``cpu``.
+``MEDGAN_PROFILE`` chooses one of three profiles: ``smoke`` (continuous integration, seconds), ``cpu`` (a
+laptop with two cores, minutes) and ``gpu`` (Colab or better). Without it, a machine with a CUDA device gets
+``gpu`` and any other ``cpu``.
 """
 
 import os
@@ -31,7 +31,8 @@ def profile() -> str:
         near = get_close_matches(name.lower(), PROFILES, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise CourseError(
-            f"MEDGAN_PROFILE is {name!r}, which is no profile{hint}: set it to one of {', '.join(PROFILES)}, or unset it."
+            f"MEDGAN_PROFILE is {name!r}, which is no profile{hint}: "
+            f"set it to one of {', '.join(PROFILES)}, or unset it."
         )
     return name
 

@@ -1,4 +1,4 @@
-"""Trained networks that the course ships: weights as safetensors, and a card that says where they come from."""
+"""Trained networks that the course ships: weights as safetensors, and a card that says where from."""
 
 import hashlib
 import json
@@ -6,7 +6,6 @@ import os
 import platform
 import shlex
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,7 +23,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def folder() -> Path:
-    """Return the folder of the shipped checkpoints: inside an installed package, or beside it in a checkout."""
+    """Return the shipped checkpoints' folder: inside an installed package, or beside it in a checkout."""
     package = Path(__file__).parent
     installed = package / "checkpoints"
     return installed if installed.is_dir() else package.parent / "checkpoints"
@@ -48,7 +47,7 @@ def card(name: str) -> dict[str, Any]:
 
 
 def load(name: str, cls: type[Net]) -> Net:
-    """Build ``cls`` from the card's ``config``, load the checked weights, and return it in evaluation mode, on the CPU.
+    """Build ``cls`` from the card's ``config`` and load the checked weights; in evaluation mode, on the CPU.
 
     Raises
     ------
@@ -58,7 +57,9 @@ def load(name: str, cls: type[Net]) -> Net:
     description = card(name)
     path = folder() / f"{name}.safetensors"
     if not path.is_file() or _sha256(path) != description["sha256"]:
-        raise CourseError(f"{path} is missing or not the file its card describes: restore it with git, or reinstall.")
+        raise CourseError(
+            f"{path} is missing or not the file its card describes: restore it with git, or reinstall."
+        )
     net = cls(**description["config"])
     try:
         net.load_state_dict({key: value.float() for key, value in load_file(path).items()})
@@ -68,34 +69,48 @@ def load(name: str, cls: type[Net]) -> Net:
 
 
 def save(net: nn.Module, path: Path, *, config: dict[str, Any], **facts: Any) -> None:
-    """Write ``path`` (float16 weights) and its card: ``config`` to rebuild the net, ``facts``, and how it was made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    """Write ``path`` (float16 weights) and its card: ``config`` to rebuild it, ``facts``, and its origin.
+
+    Raises
+    ------
+    CourseError
+        If they cannot be written; files that were there before then still are.
+    """
+    card_path = path.with_suffix(".json")
+    partial, partial_card = (final.with_name(final.name + ".partial") for final in (path, card_path))
     halved = {
         key: value.cpu().half().contiguous() if value.is_floating_point() else value.cpu().contiguous()
         for key, value in net.state_dict().items()
     }
-    save_file(halved, partial)
-    os.replace(partial, path)
-    description = {
-        "class": f"{type(net).__module__}.{type(net).__qualname__}",
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(halved, partial)
+        partial_card.write_text(json.dumps(_description(net, partial, config, facts), indent=2) + "\n")
+        os.replace(partial, path)
+        os.replace(partial_card, card_path)
+    except (OSError, SafetensorError) as error:
+        raise CourseError(f"{path} cannot be written ({error}): free space or name another.") from error
+    finally:
+        for left in filter(Path.exists, (partial, partial_card)):
+            left.unlink()
+
+
+def _description(
+    net: nn.Module, weights: Path, config: dict[str, Any], facts: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "class": type(net).__qualname__,
         "config": config,
-        "sha256": _sha256(path),
+        "sha256": _sha256(weights),
         "parameters": sum(p.numel() for p in net.parameters()),
         **facts,
-        "command": "python " + shlex.join(["-m", _main_module(), *sys.argv[1:]]),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "made": datetime.now(UTC).date().isoformat(),
         "medgan_course": medgan_course.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    path.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _main_module() -> str:
-    spec = sys.modules["__main__"].__spec__
-    return spec.name if spec else "medgan_course"

@@ -1,8 +1,8 @@
 """Adversarial losses as named terms of logits.
 
-Every loss is a class with two static methods. ``d_loss(real=, fake=)`` and ``g_loss(fake=)`` take logits of any
-shape (a patch discriminator's map counts as so many logits) and return the named terms whose sum is the cost. A
-sigmoid never appears: log-probabilities are written with softplus, which stays finite for logits of any size.
+Every loss is a class with two static methods. ``d_loss(real=, fake=)`` and ``g_loss(fake=)`` take logits of
+any shape (a patch discriminator's map counts as so many logits) and return the named terms whose sum is the
+cost. A sigmoid never appears: log-probabilities are written with softplus, finite for logits of any size.
 """
 
 from torch import Tensor
@@ -18,9 +18,9 @@ class NonSaturating:
         L_D = \mathbb E[-\log\sigma(a)] + \mathbb E[-\log(1-\sigma(\hat a))], \qquad
         L_G = \mathbb E[-\log\sigma(\hat a)].
 
-    Since :math:`-\log\sigma(a) = \mathrm{softplus}(-a)`, a confident discriminator leaves the generator the gradient
-    :math:`-(1-\sigma(\hat a)) \to -1`; the minimax cost :math:`\log(1-\sigma(\hat a))` would leave it
-    :math:`-\sigma(\hat a) \to 0`.
+    Since :math:`-\log\sigma(a) = \mathrm{softplus}(-a)`, a confident discriminator leaves the generator the
+    gradient :math:`-(1-\sigma(\hat a)) \to -1`; the minimax cost :math:`\log(1-\sigma(\hat a))` would leave
+    it :math:`-\sigma(\hat a) \to 0`.
     """
 
     @staticmethod

@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from medgan_course.errors import CourseError
 
-# Side of the first feature map: doubling it must reach the image side exactly (7 -> 14 -> 28; 4 -> ... -> 64).
+# Side of the first feature map; doublings lead from it to the image side (7 -> 14 -> 28; 4 -> ... -> 64).
 START = {28: 7, 32: 4, 64: 4}
 
 
@@ -19,7 +19,7 @@ def _start_and_doublings(size: int) -> tuple[int, int]:
 
 
 def init_dcgan(net: nn.Module) -> None:
-    """Draw convolution weights from N(0, 0.02) and batch-norm gains from N(1, 0.02), as section 4 of the paper does."""
+    """Draw convolution weights from N(0, 0.02) and batch-norm gains from N(1, 0.02), as in the paper."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)
@@ -57,7 +57,7 @@ class Generator(nn.Module):
         init_dcgan(self)
 
     def latent(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draw ``n`` latent vectors ``(n, z_dim)`` from N(0, I), on this net's device; the same ones for the same ``seed``."""
+        """Draw latent vectors ``(n, z_dim)`` from N(0, I) on this net's device; a ``seed`` repeats them."""
         device = next(self.parameters()).device
         if seed is None:
             return torch.randn(n, self.z_dim, device=device)
@@ -84,8 +84,11 @@ class Discriminator(nn.Module):
     def __init__(self, size: int, base: int = 32, channels: int = 1, norm: str = "batch") -> None:
         super().__init__()
         if norm not in ("batch", "spectral"):
-            raise CourseError(f"norm={norm!r} is not known to the DCGAN discriminator: choose 'batch' or 'spectral'.")
+            raise CourseError(
+                f"norm={norm!r} is not known to the DCGAN discriminator: choose 'batch' or 'spectral'."
+            )
         start, doublings = _start_and_doublings(size)
+        self.shape = (channels, size, size)
         layers: list[nn.Module] = []
         width_in, width = channels, base
         for block in range(doublings):
@@ -105,4 +108,7 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``(N, channels, size, size)`` to logits ``(N,)``; positive means "real"."""
+        if images.shape[1:] != self.shape:
+            expected = ", ".join(map(str, ("N", *self.shape)))
+            raise CourseError(f"This discriminator takes images ({expected}), not {tuple(images.shape)}.")
         return self.layers(images).flatten()

@@ -1,8 +1,9 @@
-"""A whole game in one safetensors file, written atomically: networks, optimisers, averages, randomness, history."""
+"""A whole game in one safetensors file, written atomically."""
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,15 +15,18 @@ from medgan_course.train.game import Game
 
 
 def save(game: Game, path: Path) -> None:
-    """Write ``game`` to ``path``; whoever reads it, at any moment, finds the old file or the new one, complete."""
-    tensors: dict[str, Tensor] = {"random_state": game.random_state}
+    """Write networks, averages, optimisers, random state and history of ``game`` to ``path``.
+
+    Whoever reads ``path``, at any moment, finds the old file or the new one, complete.
+
+    Raises
+    ------
+    CourseError
+        If it cannot be written; an older checkpoint at ``path`` is then still there.
+    """
+    tensors = game.random_state | _networks(game)
     groups = {}
     for name, player in game.players.items():
-        for key, value in player.net.state_dict().items():
-            tensors[f"{name}/net/{key}"] = value
-        if player.average is not None:
-            for key, value in player.average.state_dict().items():
-                tensors[f"{name}/average/{key}"] = value
         optimiser = player.optimiser.state_dict()
         groups[name] = optimiser["param_groups"]
         for index, state in optimiser["state"].items():
@@ -32,10 +36,21 @@ def save(game: Game, path: Path) -> None:
         tensors[f"history/{key}"] = torch.tensor(values, dtype=torch.float64)
     metadata = {"step": str(game.step), "optimiser_groups": json.dumps(groups)}
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file({key: value.contiguous() for key, value in tensors.items()}, partial, metadata)
-    os.replace(partial, path)
+    # Copied, because safetensors refuses tensors that share memory, as those of two players may.
+    whole = torch.contiguous_format
+    copies = {key: value.to("cpu", copy=True, memory_format=whole) for key, value in tensors.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(copies, partial, metadata)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise CourseError(
+            f"The checkpoint {path} cannot be written ({error}): free space or name another."
+        ) from error
+    finally:
+        if partial.exists():
+            partial.unlink()
 
 
 def load(game: Game, path: Path) -> None:
@@ -48,36 +63,48 @@ def load(game: Game, path: Path) -> None:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-        expected = {
-            f"{name}/net/{key}": value.shape
-            for name, player in game.players.items()
-            for key, value in player.net.state_dict().items()
-        }
-        found = {key: tensors[key].shape for key in tensors if key.split("/")[1:2] == ["net"]}
-        if found != expected:
-            raise CourseError(
-                f"{path} holds a game with other networks than this one: delete it or name another checkpoint."
-            )
-        groups = json.loads(metadata["optimiser_groups"])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise CourseError(f"{path} is no readable checkpoint ({error}): delete it to start afresh.") from error
+        step, groups = int(metadata["step"]), json.loads(metadata["optimiser_groups"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise CourseError(
+            f"{path} is damaged or no checkpoint ({error}): delete it to start afresh, or name another."
+        ) from error
 
     def under(prefix: str) -> dict[str, Tensor]:
         return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
+    networks = _networks(game)
+    shapes = {key: value.shape for key, value in networks.items()}
+    found = {key: tensors[key].shape for key in tensors if key.split("/")[1:2] in (["net"], ["average"])}
+    moved = {name: _sizes(player.optimiser.param_groups) for name, player in game.players.items()}
+    if found != shapes or {name: _sizes(groups[name]) for name in groups} != moved:
+        raise CourseError(
+            f"{path} holds a game with other players than this one: delete it or name another checkpoint."
+        )
+
+    for key, value in networks.items():
+        value.copy_(tensors[key])
     for name, player in game.players.items():
-        player.net.load_state_dict(under(f"{name}/net/"))
-        if player.average is not None:
-            player.average.load_state_dict(under(f"{name}/average/"))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in under(f"{name}/optimiser/").items():
             index, entry = key.split("/")
             state.setdefault(int(index), {})[entry] = value
-        player.optimiser.load_state_dict({"state": state, "param_groups": groups[name]})
-    game.step = int(metadata["step"])
-    game.random_state = tensors["random_state"]
-    game.history.clear()
-    for key, values in under("history/").items():
-        game.history[key] = values.tolist()
+        player.restore({"state": state, "param_groups": groups[name]})
+    game.step = step
+    game.random_state = {key: value for key, value in tensors.items() if key.startswith("random_state")}
+    game.history = {key: values.tolist() for key, values in under("history/").items()}
+
+
+def _networks(game: Game) -> dict[str, Tensor]:
+    """Return the live weights and buffers of players and averages by their names in the file."""
+    tensors = {}
+    for name, player in game.players.items():
+        for part, net in (("net", player.net), ("average", player.average)):
+            if net is not None:
+                tensors |= {f"{name}/{part}/{key}": value for key, value in net.state_dict().items()}
+    return tensors
+
+
+def _sizes(groups: list[dict[str, Any]]) -> list[int]:
+    return [len(group["params"]) for group in groups]

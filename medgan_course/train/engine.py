@@ -1,8 +1,9 @@
 """Play a game: device, precision, seeds, checkpoints, progress. Recipes say none of these."""
 
+import builtins
 import math
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +45,22 @@ def fit(
     game : Game
         Continues from ``game.step``.
     batches : Batches or iterable
-        :class:`~medgan_course.data.batches.Batches` gives batch ``i`` at step ``i``, so a resumed run equals an
-        uninterrupted one. Any other iterable is read over and over.
+        :class:`~medgan_course.data.batches.Batches` gives batch ``i`` at step ``i``, so a resumed run equals
+        an uninterrupted one. Any other iterable is read over and over, and from its start by every ``fit``.
     steps : int
         Steps in all, those already played included.
     seed : int
-        Seed of every random draw inside the costs. The caller's random state is left as it was.
+        Seed of every torch draw inside the costs. The caller's random state is left as it was.
     device : torch.device or str, optional
         Default: CUDA if present, else the CPU.
     precision : {"float32", "bfloat16"}, optional
         Default: bfloat16 autocast on CUDA cards that have it, else float32.
     checkpoint : path, optional
-        Resumed from if it exists; written every ``checkpoint_every`` steps and at the end.
+        Resumed from if it exists, whatever ``game`` has played; written every ``checkpoint_every`` steps and
+        after the last.
     watch : callable, optional
-        ``watch(game)`` is called before the first step, then every ``watch_every`` steps, and after the last.
+        ``watch(game)`` is called before step 0, then every ``watch_every`` steps, and after the last. It may
+        draw random numbers, and should look at ``game.averaged(name)``, a copy, not at the nets in training.
 
     Returns
     -------
@@ -67,90 +70,137 @@ def fit(
     Raises
     ------
     CourseError
-        If a term stops being finite, or the GPU's memory is too small.
+        If a term or a weight stops being finite (the last checkpoint is kept), the GPU's memory is too small,
+        or the checkpoint cannot be read or written.
     """
+    if precision not in (None, "float32", "bfloat16"):
+        raise CourseError(f"precision={precision!r} is not known to fit: choose 'float32' or 'bfloat16'.")
     device = torch.device(device) if device is not None else best_device()
     if precision is None:
         precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
-    game.to(device)
     path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and path.exists():
-        checkpoints.load(game, path)
-    at_step = _batch_source(batches, device)
     unread: list[dict[str, Tensor]] = []
 
     def watched() -> None:
         if watch is not None:
+            _read(unread, game)
             # Whatever watch draws must not change the training.
-            with torch.random.fork_rng(devices=_cuda(device)):
+            with _forked(device):
                 watch(game)
 
     def saved() -> None:
         if path is not None:
-            game.random_state = torch.get_rng_state()
+            _read(unread, game)
+            _check_weights(game)
             checkpoints.save(game, path)
 
-    with torch.random.fork_rng(devices=_cuda(device)), _progress(game.step, steps) as bar:
-        if game.random_state is None:
-            torch.manual_seed(seed)
-        else:
-            torch.set_rng_state(game.random_state)
+    with _memory_explained(game), _forked(device):
+        game.to(device)
+        if path is not None and path.exists():
+            checkpoints.load(game, path)
+        at_step = _batch_source(batches, device)
+        generators = _generators(device)
+        for key, generator in generators.items():
+            if key in game.random_state:
+                generator.set_state(game.random_state[key])
+            else:
+                generator.manual_seed(seed)
         if game.step == 0:
             watched()
-        try:
-            while game.step < steps:
-                batch = at_step(game.step)
-                terms = {}
-                for turn in game.turns:
-                    if game.step % turn.every == 0:
-                        terms |= game.take(turn, batch, autocast)
-                unread.append(terms)
-                game.step += 1
-                bar.update()
-                last = game.step == steps
-                if last or game.step % READ_EVERY == 0:
-                    _read(unread, game)
-                    bar.set_postfix({name: f"{values[-1]:.2f}" for name, values in game.history.items()})
-                if game.step % watch_every == 0 or last:
-                    watched()
-                if game.step % checkpoint_every == 0 or last:
-                    _read(unread, game)
-                    saved()
-        except torch.OutOfMemoryError as error:
-            raise CourseError(
-                f"The GPU ran out of memory at step {game.step}: lower the batch size or the image size, "
-                "or restart the kernel if an earlier model still holds memory."
-            ) from error
-        game.random_state = torch.get_rng_state()
+        with _progress(game.step, steps) as bar:
+            try:
+                while game.step < steps:
+                    batch = at_step(game.step)
+                    terms = {}
+                    for turn in game.turns:
+                        if game.step % turn.every == 0:
+                            terms |= game.take(turn, batch, autocast)
+                    unread.append(terms)
+                    game.step += 1
+                    game.random_state = {key: generator.get_state() for key, generator in generators.items()}
+                    bar.update()
+                    last = game.step == steps
+                    if last or game.step % READ_EVERY == 0:
+                        _read(unread, game)
+                        bar.set_postfix({name: f"{values[-1]:.2f}" for name, values in game.history.items()})
+                    if last or game.step % watch_every == 0:
+                        watched()
+                    if last or game.step % checkpoint_every == 0:
+                        saved()
+            except KeyboardInterrupt:
+                # Whoever interrupts a training in a notebook may want to look at it and go on.
+                _read(unread, game)
+                raise
     return dict(game.history)
 
 
-def _cuda(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []
+def _generators(device: torch.device) -> dict[str, torch.Generator]:
+    """Return the generators that costs draw from, CPU's and device's, by their names in a checkpoint."""
+    generators = {"random_state": torch.default_generator}
+    if device.type == "cuda":
+        torch.cuda.init()
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators["random_state_cuda"] = torch.cuda.default_generators[index]
+    return generators
+
+
+@contextmanager
+def _forked(device: torch.device) -> Iterator[None]:
+    """Leave the generators as they are found."""
+    states = [(generator, generator.get_state()) for generator in _generators(device).values()]
+    try:
+        yield
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
+
+
+@contextmanager
+def _memory_explained(game: Game) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise CourseError(
+            f"The GPU ran out of memory at step {game.step}: lower the batch size or the image size, "
+            "or restart the kernel if an earlier model still holds memory."
+        ) from error
 
 
 def _batch_source(batches: Batches | Iterable[Any], device: torch.device) -> Callable[[int], Any]:
     if isinstance(batches, Batches):
         return batches.to(device).__getitem__
 
-    def forever():  # noqa: ANN202
+    def forever():
         while True:
             empty = True
             for batch in batches:
                 empty = False
-                yield batch.to(device) if hasattr(batch, "to") else batch
+                yield _on(device, batch)
             if empty:
-                raise CourseError("The batches are empty: fit needs an iterable that can be read more than once.")
+                raise CourseError(
+                    "The batches are empty: fit needs an iterable that can be read again and again."
+                )
 
     stream = forever()
     return lambda step: next(stream)
 
 
+def _on(device: torch.device, batch: Any) -> Any:
+    if isinstance(batch, dict):
+        return {key: _on(device, value) for key, value in batch.items()}
+    if hasattr(batch, "to"):
+        return batch.to(device)
+    if isinstance(batch, list | tuple):
+        moved = [_on(device, value) for value in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
+    return batch
+
+
 def _progress(done: int, steps: int) -> tqdm:
-    # A notebook always shows the bar; a terminal does; a log file (no terminal) would fill with bars and does not.
-    quiet = {} if "ipykernel" in sys.modules else {"disable": None}
+    # Notebooks and terminals show the bar; a log file would fill with bars and shows none.
+    quiet = {} if hasattr(builtins, "__IPYTHON__") else {"disable": None}
     return tqdm(total=steps, initial=done, unit="step", leave=False, **quiet)
 
 
@@ -165,5 +215,15 @@ def _read(unread: list[dict[str, Tensor]], game: Game) -> None:
                     f"Training diverged: the term {name} became {value} at step {first + offset}; "
                     "lower the learning rate, or look at the terms before it in game.history."
                 )
-            game.history[name].append(value)
+            game.history.setdefault(name, []).append(value)
     unread.clear()
+
+
+def _check_weights(game: Game) -> None:
+    """Stop before a checkpoint whose terms are all finite but whose last gradients were not."""
+    for name, player in game.players.items():
+        if not all(parameter.isfinite().all() for parameter in player.net.parameters()):
+            raise CourseError(
+                f"Training diverged: {name} has weights that are not finite after step {game.step - 1}; "
+                "lower the learning rate, or look for a gradient that is infinite at zero."
+            )

@@ -1,6 +1,5 @@
 """A GAN is a game: players take turns, and in a turn only the movers lower their own cost."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
+from torch.optim.swa_utils import update_bn
 
 from medgan_course.errors import CourseError
 
@@ -47,6 +47,18 @@ class Player:
         self.decay = ema
         self.average = None if ema is None else deepcopy(net).requires_grad_(False)
 
+    def restore(self, state: dict[str, Any]) -> None:
+        """Load an optimiser's state, on the weights' device and in their memory layout.
+
+        A fused step runs through weights and moments side by side in memory: moments in another layout would
+        silently belong to other weights.
+        """
+        self.optimiser.load_state_dict(state)
+        for parameter, entries in self.optimiser.state.items():
+            for key, value in entries.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    entries[key] = torch.empty_like(parameter).copy_(value)
+
     def move(self) -> None:
         """Take one optimiser step and update the moving average."""
         self.optimiser.step()
@@ -68,8 +80,8 @@ class Turn:
     movers : str or tuple of str
         The players who move; several move together on the same cost.
     cost : callable
-        ``cost(game, batch) -> dict`` of named scalar terms. Their sum is what the movers lower; their names are what
-        the history logs, as ``"mover.term"``.
+        ``cost(game, batch) -> dict`` of named scalar terms. Their sum is what the movers lower; their names
+        are what the history logs, as ``"mover.term"``.
     every : int
         The turn is taken in steps 0, ``every``, 2 ``every``, ...
     """
@@ -82,6 +94,11 @@ class Turn:
     def names(self) -> tuple[str, ...]:
         """The movers, always as a tuple."""
         return (self.movers,) if isinstance(self.movers, str) else self.movers
+
+    @property
+    def label(self) -> str:
+        """The movers as one word, ``"G_ab+G_ba"``."""
+        return "+".join(self.names)
 
 
 class Game:
@@ -109,58 +126,113 @@ class Game:
         self.turns = list(turns)
         for turn in self.turns:
             for name in turn.names:
-                if name not in self.players:
-                    raise CourseError(
-                        f"A turn moves player {name!r}, but the players are {', '.join(map(repr, self.players))}."
-                    )
+                self._player(name)
+            if turn.every < 1:
+                raise CourseError(
+                    f"The turn of {turn.label} is taken every {turn.every} steps: every must be 1 or more."
+                )
         self.step = 0
-        self.history: dict[str, list[float]] = defaultdict(list)
-        self.random_state: Tensor | None = None
+        self.history: dict[str, list[float]] = {}
+        self.random_state: dict[str, Tensor] = {}
+
+    def _player(self, name: str) -> Player:
+        if name not in self.players:
+            raise CourseError(
+                f"No player is called {name!r}: the players are {', '.join(map(repr, self.players))}."
+            )
+        return self.players[name]
 
     def __getitem__(self, name: str) -> nn.Module:
         """Return a player's network, as costs use it: ``game["D"](images)``."""
-        return self.players[name].net
+        return self._player(name).net
 
-    def averaged(self, name: str) -> nn.Module:
-        """Return the moving average of a player's network in evaluation mode, or a copy of the network where there is none."""
-        player = self.players[name]
-        return deepcopy(player.average or player.net).eval()
+    def averaged(self, name: str, inputs: Iterable[Tensor] | None = None) -> nn.Module:
+        """Return a frozen copy of a player's moving average, or of its network, in evaluation mode.
+
+        Parameters
+        ----------
+        name : str
+            The player.
+        inputs : iterable of Tensor, optional
+            Batches of network inputs from which an average's batch-norm statistics are computed anew. The
+            running average of the statistics belongs to no network: paired with averaged weights it gives
+            washed-out images (Izmailov et al. 2018 recompute it for the same reason).
+        """
+        player = self._player(name)
+        net = deepcopy(player.net if player.average is None else player.average).requires_grad_(False)
+        if player.average is not None and inputs is not None:
+            update_bn(inputs, net.train())
+        return net.eval()
 
     @contextmanager
     def moving(self, names: tuple[str, ...]) -> Iterator[None]:
-        """Let gradients reach the named players' parameters and nobody else's."""
-        for name, player in self.players.items():
-            for parameter in player.parameters:
-                parameter.requires_grad_(name in names)
+        """Freeze every parameter that none of the named players has, for as long as the context lasts."""
+        moving = {parameter for name in names for parameter in self._player(name).parameters}
+        frozen = [
+            parameter
+            for player in self.players.values()
+            for parameter in player.parameters
+            if parameter.requires_grad and parameter not in moving
+        ]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
         try:
             yield
         finally:
-            for player in self.players.values():
-                for parameter in player.parameters:
-                    parameter.requires_grad_(True)
+            for parameter in frozen:
+                parameter.requires_grad_(True)
 
     def take(
-        self, turn: Turn, batch: Any, autocast: AbstractContextManager[Any] = nullcontext()  # noqa: B008 (stateless)
+        self,
+        turn: Turn,
+        batch: Any,
+        autocast: AbstractContextManager[Any] = nullcontext(),  # noqa: B008 (stateless)
     ) -> dict[str, Tensor]:
         """Play one turn on one batch and return its terms, detached and named ``"mover.term"``.
 
         The cost is computed under ``autocast``, its gradient outside it.
+
+        Raises
+        ------
+        CourseError
+            If the cost is no dict of scalars, or does not depend on the movers.
         """
         movers = [self.players[name] for name in turn.names]
         with self.moving(turn.names):
             with autocast:
                 terms = turn.cost(self, batch)
+            total = _sum(terms, turn.label)
             for player in movers:
                 player.optimiser.zero_grad(set_to_none=True)
-            sum(terms.values()).backward()
+            # Named inputs keep it from everyone else even where a cost uses a graph made in an earlier turn.
+            total.backward(inputs=[p for player in movers for p in player.parameters if p.requires_grad])
         for player in movers:
             player.move()
-        label = "+".join(turn.names)
-        return {f"{label}.{name}": term.detach() for name, term in terms.items()}
+        return {f"{turn.label}.{name}": term.detach() for name, term in terms.items()}
 
     def to(self, device: torch.device | str) -> "Game":
-        """Move every network and average to ``device``, 4-D weights in channels-last order."""
+        """Move every network, average and optimiser to ``device``, 4-D weights in channels-last order."""
         for player in self.players.values():
-            for net in filter(None, (player.net, player.average)):
-                net.to(device, memory_format=torch.channels_last)
+            player.net.to(device, memory_format=torch.channels_last)
+            if player.average is not None:
+                player.average.to(device, memory_format=torch.channels_last)
+            player.restore(player.optimiser.state_dict())
         return self
+
+
+def _sum(terms: Any, label: str) -> Tensor:
+    if not isinstance(terms, dict) or not terms:
+        raise CourseError(
+            f"The cost of {label} returned {type(terms).__name__}: it must return a dict of named terms."
+        )
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.ndim:
+            raise CourseError(
+                f"The term {label}.{name} is no scalar tensor: a term is one number, such as a mean."
+            )
+    total = sum(terms.values())
+    if not total.requires_grad:
+        raise CourseError(
+            f"The cost of {label} does not depend on {label}: look for a detach() or no_grad()."
+        )
+    return total
