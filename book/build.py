@@ -123,3 +123,5 @@ if __name__ == "__main__":
         sys.exit(build(Place(root, root / "_build" / profile(), profile())))
     except CourseError as error:
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped; the notebooks that had finished need not run again.")

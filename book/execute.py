@@ -227,13 +227,9 @@ def _read(notebook: str, place: Place) -> nbformat.NotebookNode:
 def _report(nb: nbformat.NotebookNode, error: Exception) -> str:
     """Return where and why execution stopped, in one line."""
     code = [cell for cell in nb.cells if cell.cell_type == "code"]
-    for number, cell in enumerate(code, 1):
-        for output in cell.outputs:
-            if output.output_type == "error":
-                last = output.evalue.strip().splitlines()[-1:] or [""]
-                return f"code cell {number}: {output.ename}: {last[0]}"
-    reached = 1 + sum(cell.execution_count is not None for cell in code)
-    problem = (
-        f"took longer than {CELL_TIMEOUT} s" if isinstance(error, CellTimeoutError) else "the kernel died"
-    )
-    return f"code cell {reached}: {problem}"
+    reached = sum(cell.execution_count is not None for cell in code)
+    if isinstance(error, CellTimeoutError):
+        return f"code cell {reached}: took longer than {CELL_TIMEOUT} s"
+    if isinstance(error, DeadKernelError):
+        return f"code cell {reached}: the kernel died"
+    return f"code cell {reached}: {error.ename}: {(error.evalue.strip().splitlines() or [''])[-1]}"

@@ -1,0 +1,70 @@
+# make book | test | serve on a fresh clone; everything they need goes into .venv and _build.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+
+# A kernel runs in its notebook's folder, where a relative path would mean another place.
+ifdef MEDGAN_DATA
+export MEDGAN_DATA := $(abspath $(MEDGAN_DATA))
+endif
+
+# Named after what was installed, so that a new lock installs again and a new time stamp on an old one does not.
+INSTALLED := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
+
+# What nbval and the browser tests run under: see "Budgets" in book/using.md. More than one thread a notebook makes
+# PyTorch slower as soon as two of them share the cores.
+SMOKE := MEDGAN_PROFILE=smoke OMP_NUM_THREADS=1 TQDM_DISABLE=1
+
+.PHONY: book test serve env lint unit notebooks pages screenshots welcome vendor lock clean
+
+book: $(INSTALLED)
+	$(BIN)/python book/build.py
+
+test: lint unit notebooks pages
+
+serve:
+	@test -d _build/cpu/html || { echo "There is no book yet: run make book first."; exit 1; }
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/cpu/html $(PORT)
+
+env: $(INSTALLED)
+
+$(INSTALLED):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "The course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1): name another with make PYTHON=python3.12."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -r requirements.lock -e ".[test]"
+	rm -f $(VENV)/.installed-*
+	touch $@
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+unit: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/book
+
+notebooks: $(INSTALLED)
+	$(SMOKE) $(BIN)/python -m pytest -n 2 --dist loadfile -p no:cacheprovider \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=120 chapters solutions exercises
+
+pages: $(INSTALLED)
+	$(SMOKE) $(BIN)/python book/build.py
+	$(BIN)/python -m pytest tests/book
+
+screenshots: $(INSTALLED)
+	$(BIN)/python tests/book/screenshots.py
+
+welcome: $(INSTALLED)
+	$(BIN)/python book/images.py
+
+vendor:
+	$(PYTHON) book/vendor.py
+
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --no-header --upgrade -o requirements.lock
+
+clean:
+	rm -rf _build
