@@ -46,8 +46,9 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self._epoch:
-            # A generator an epoch: any epoch's order can be had without drawing those before it.
-            shuffle = torch.Generator().manual_seed((self.seed << 32) + epoch)
+            # A generator an epoch: any epoch's order can be had without drawing those before it. Only the
+            # lower 32 bits of a generator's seed count, so seed and epoch must both reach these.
+            shuffle = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             self._order = torch.randperm(len(self.images), generator=shuffle).to(self.images.device)
             self._epoch = epoch
         chosen = self._order[position * self.batch_size : (position + 1) * self.batch_size]

@@ -53,9 +53,9 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     images = torch.empty(len(labels), size, size, dtype=torch.uint8)
     for start in range(0, len(labels), CHUNK):
         chunk = labels[start : start + CHUNK]
-        generators = [
-            torch.Generator().manual_seed((seed << 32) + first + start + i) for i in range(len(chunk))
-        ]
+        # Only the lower 32 bits of a generator's seed count.
+        numbers = range(first + start, first + start + len(chunk))
+        generators = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in numbers]
         columns = torch.stack([torch.rand(DRAWS, generator=g) for g in generators])
         textures = torch.stack([torch.randn(2, 16, 16, generator=g) for g in generators])
         noise = torch.stack([torch.randn(fine, fine, generator=g) for g in generators])

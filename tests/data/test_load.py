@@ -1,0 +1,187 @@
+"""Where a set comes from, in which order, and what is said about it."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from medgan_course import data
+from medgan_course.data import files
+from medgan_course.errors import CourseError
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch, empty_home):
+    """Name an empty data folder by MEDGAN_DATA."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    monkeypatch.setenv("MEDGAN_DATA", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("below", ["medmnist/tinymnist.npz", "tinymnist.npz"])
+def test_official_file_in_the_chosen_root(tiny, root, below):
+    path = root / below
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(tiny.official)
+    train = data.load("tinymnist")
+    assert "in MEDGAN_DATA, the official bytes" in train.source
+    assert str(root) not in train.source
+    assert not train.is_surrogate
+    assert data.surrogates_in_use() == frozenset()
+
+
+def test_values_are_the_files(tiny, root):
+    grey = np.zeros((6, 28, 28), np.uint8)
+    grey[0, 0, 0], grey[0, 0, 1], grey[0, 1, 0] = 255, 127, 128
+    tiny.write(root / "tinymnist.npz", train_images=grey)
+    train = data.load("tinymnist", split="train")
+    assert train.images.shape == (6, 1, 28, 28)
+    assert train.images.dtype == torch.float32
+    assert train.images.is_contiguous()
+    expected = torch.tensor([[1.0, -0.5 / 127.5], [0.5 / 127.5, -1.0]])
+    torch.testing.assert_close(train.images[0, 0, :2, :2], expected)
+    assert train.labels.dtype == torch.int64
+    assert train.labels.tolist() == [0, 1, 1, 0, 1, 1]
+    assert (len(train), train.name, train.size, train.split) == (6, "tinymnist", 28, "train")
+    assert train.class_names == ("well", "ill")
+
+
+def test_each_split_is_its_own(tiny, root):
+    tiny.write(root / "tinymnist.npz")
+    assert [len(data.load("tinymnist", split=split)) for split in ("train", "val", "test")] == [6, 3, 4]
+
+
+def test_colour_images_get_their_channels_first(tiny, root):
+    tiny.describe(channels=3)
+    colour = np.zeros((6, 28, 28, 3), np.uint8)
+    colour[..., 1] = 255
+    tiny.write(root / "tinymnist.npz", train_images=colour)
+    images = data.load("tinymnist").images
+    assert images.shape == (6, 3, 28, 28)
+    assert images[:, 1].min() == 1
+    assert images[:, 0].max() == images[:, 2].max() == -1
+
+
+def test_other_bytes_are_called_a_rebuilt_copy(tiny, root):
+    tiny.write(root / "tinymnist.npz", train_images=np.zeros((6, 28, 28), np.uint8))
+    assert "a rebuilt copy: not the official bytes" in data.load("tinymnist").source
+
+
+def test_the_chosen_root_comes_before_home(tiny, root, empty_home):
+    tiny.write(empty_home / ".medmnist" / "tinymnist.npz")
+    assert "~/.medmnist" in data.load("tinymnist").source
+    tiny.write(root / "tinymnist.npz")
+    assert "MEDGAN_DATA" in data.load("tinymnist").source
+
+
+def test_absent_files_are_tried_by_opening_them(tiny, root, no_network):
+    opened = []
+    recording = True
+
+    def record(event, arguments):
+        if recording and event == "open":
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(record)
+    data.load("tinymnist", download=False)
+    recording = False
+    assert str(root / "medmnist" / "tinymnist.npz") in opened
+    assert str(root / "tinymnist.npz") in opened
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ({"name": "tinimnist"}, "did you mean 'tinymnist'"),
+        ({"name": "TinyMNIST"}, "did you mean 'tinymnist'"),
+        ({"name": "x"}, "choose from 'tinymnist'"),
+        ({"name": "../tinymnist"}, "did you mean 'tinymnist'"),
+        ({"size": 64}, "choose size 28"),
+        ({"size": "28"}, "size='28'"),
+        ({"split": "training"}, "did you mean 'train'"),
+        ({"split": "x"}, "choose from 'train', 'val', 'test'"),
+    ],
+)
+def test_wrong_arguments(tiny, empty_home, arguments, hint):
+    with pytest.raises(CourseError, match=hint):
+        data.load(**{"name": "tinymnist", "download": False} | arguments)
+
+
+def test_root_that_is_absent(tiny, empty_home, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDGAN_DATA", str(tmp_path / "absent"))
+    with pytest.raises(CourseError, match=r"MEDGAN_DATA is '.*absent', .* \(No such file or directory\)"):
+        data.load("tinymnist")
+
+
+def test_root_that_is_a_file(tiny, empty_home, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MEDGAN_DATA", str(tmp_path / "file"))
+    with pytest.raises(CourseError, match=r"MEDGAN_DATA .* \(Not a directory\)"):
+        data.load("tinymnist")
+
+
+def test_root_that_may_not_be_read(tiny, root, monkeypatch):
+    # Permissions do not stop an administrator, so the refusal is played.
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files.os, "listdir", refuse)
+    with pytest.raises(CourseError, match=r"MEDGAN_DATA .* \(Permission denied\)"):
+        data.load("tinymnist")
+
+
+def test_empty_variable_is_no_root(tiny, empty_home, monkeypatch):
+    monkeypatch.setenv("MEDGAN_DATA", "")
+    tiny.write(empty_home / ".medmnist" / "tinymnist.npz")
+    assert not data.load("tinymnist").is_surrogate
+
+
+def test_displays_say_what_it_is(tiny, root, empty_home, no_network):
+    tiny.write(root / "tinymnist.npz")
+    real = data.load("tinymnist")
+    for text in (repr(real), real._repr_html_()):
+        assert "TinyMNIST" in text
+        assert real.source in text
+        assert "1 ill (4)" in text
+        assert "hantom" not in text
+    (root / "tinymnist.npz").unlink()
+    phantoms = data.load("tinymnist", download=False)
+    for text in (repr(phantoms), phantoms._repr_html_()):
+        assert "Phantoms in the place of TinyMNIST" in text
+
+
+@pytest.mark.skipif(not os.environ.get("MEDGAN_DATA"), reason="needs the real files")
+class TestRealFiles:
+    @pytest.mark.parametrize("split", ["train", "val", "test"])
+    @pytest.mark.parametrize("size", [28, 64])
+    def test_they_are_what_the_card_says(self, size, split):
+        loaded = data.load("pneumoniamnist", size=size, split=split, download=False)
+        if loaded.is_surrogate:
+            pytest.skip("the data root lacks this file")
+        assert loaded.images.shape == (sum(loaded.card.counts[split]), 1, size, size)
+        assert -1 <= loaded.images.min() < -0.9
+        assert 0.9 < loaded.images.max() <= 1
+
+    def test_the_known_duplicates(self):
+        train, val = (data.load("pneumoniamnist", split=split, download=False) for split in ("train", "val"))
+        if train.is_surrogate:
+            pytest.skip("the data root lacks this file")
+        seen = {image.numpy().tobytes() for image in train.images}
+        assert len(train) - len(seen) == 18
+        assert sum(image.numpy().tobytes() in seen for image in val.images) == 8
+
+    def test_the_phantom_has_its_grey_levels(self):
+        from medgan_course.data.surrogate import images_and_labels
+
+        real = data.load("pneumoniamnist", split="val", download=False)
+        if real.is_surrogate:
+            pytest.skip("the data root lacks this file")
+        grey = images_and_labels("pneumoniamnist", 28, "val")[0] / 127.5 - 1
+        assert abs(grey.mean() - real.images.mean()) < 0.1
+        assert abs(grey.std() - real.images.std()) < 0.1
+        # The layout as well: mean images agree, pixel by pixel.
+        both = torch.stack([grey.mean(0).flatten(), real.images.mean(0).flatten()])
+        assert torch.corrcoef(both)[0, 1] > 0.8

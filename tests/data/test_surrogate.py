@@ -1,0 +1,105 @@
+"""Phantoms stand in for a set with its shape and counts, and nobody can overlook it."""
+
+import sys
+
+import pytest
+import torch
+
+from medgan_course import data
+from medgan_course.data import surrogate
+
+pytestmark = pytest.mark.usefixtures("no_network", "empty_home")
+
+
+def test_shape_counts_and_values(tiny):
+    for split, counts in {"train": [2, 4], "val": [1, 2], "test": [3, 1]}.items():
+        phantoms = data.load("tinymnist", split=split)
+        assert phantoms.is_surrogate
+        assert phantoms.images.shape == (sum(counts), 1, 28, 28)
+        assert phantoms.images.dtype == torch.float32
+        assert phantoms.labels.dtype == torch.int64
+        assert torch.bincount(phantoms.labels).tolist() == counts
+        assert phantoms.images.min() >= -1
+        assert phantoms.images.max() <= 1
+        assert phantoms.images.std() > 0.15
+
+
+def test_as_many_as_in_the_real_set():
+    phantoms = data.load("pneumoniamnist", split="val", download=False)
+    assert phantoms.images.shape == (524, 1, 28, 28)
+    assert torch.bincount(phantoms.labels).tolist() == [135, 389]
+
+
+def test_no_subject_is_in_two_splits(tiny):
+    images = torch.cat([data.load("tinymnist", split=split).images for split in ("train", "val", "test")])
+    apart = torch.cdist(images.flatten(1), images.flatten(1)) + 1e9 * torch.eye(len(images))
+    assert apart.min() > 1
+
+
+def test_again_the_same(tiny):
+    first = data.load("tinymnist")
+    surrogate.images_and_labels.cache_clear()
+    again = data.load("tinymnist")
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.labels, again.labels)
+
+
+def test_changing_one_copy_leaves_the_next_alone(tiny):
+    first = data.load("tinymnist")
+    before = first.labels.clone()
+    first.images.zero_()
+    first.labels.zero_()
+    assert data.load("tinymnist").images.any()
+    assert torch.equal(data.load("tinymnist").labels, before)
+
+
+def test_one_line_on_stderr_once(tiny, capsys):
+    data.load("tinymnist", split="train")
+    data.load("tinymnist", split="val")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("SURROGATE DATA: These are computed phantoms, not patients' images, because")
+    assert "no connection to tiny.invalid" in err
+    assert "MEDGAN_DATA" in err
+    assert data.surrogates_in_use() == {"tinymnist"}
+
+
+def test_nothing_is_said_of_real_files(tiny, empty_home, capsys):
+    tiny.write(empty_home / ".medmnist" / "tinymnist.npz")
+    data.load("tinymnist")
+    assert capsys.readouterr().err == ""
+    assert data.surrogates_in_use() == frozenset()
+
+
+def test_banner_in_a_notebook(tiny, monkeypatch, capsys):
+    pytest.importorskip("IPython")
+    tiny.describe(url="https://<tiny>&.invalid/tinymnist.npz")
+    shown = []
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr("IPython.get_ipython", object)
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    data.load("tinymnist")
+    data.load("tinymnist", split="test")
+    assert len(shown) == 1
+    banner = shown[0]["text/html"]
+    assert banner.startswith('<div class="surrogate-data" role="alert"')
+    assert "SURROGATE DATA" in banner
+    assert "&lt;tiny&gt;&amp;.invalid" in banner
+    assert shown[0]["text/plain"].startswith("SURROGATE DATA: ")
+    assert capsys.readouterr().err == ""
+
+
+def test_without_ipython(tiny, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "IPython", None)  # importing it now fails
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    assert data.load("tinymnist").is_surrogate
+    assert "SURROGATE DATA" in capsys.readouterr().err
+
+
+def test_ipykernel_imported_but_no_kernel_running(tiny, monkeypatch, capsys):
+    pytest.importorskip("IPython")
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    data.load("tinymnist")
+    assert "SURROGATE DATA" in capsys.readouterr().err
