@@ -26,7 +26,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """
     _check(a, b)
     a, b = a.double(), b.double()
-    covariance_a, covariance_b = torch.cov(a.T), torch.cov(b.T)
+    covariance_a, covariance_b = (torch.atleast_2d(torch.cov(x.T)) for x in (a, b))
     # Tr (S_a S_b)^(1/2) from symmetric matrices alone: the eigenvalues of S_a^(1/2) S_b S_a^(1/2) are those
     # of S_a S_b.
     root_a = _symmetric_root(covariance_a)
@@ -113,10 +113,10 @@ def compare(
 
 
 def floor(distance: Distance, real: Tensor, *, n: int, repeats: int = 20, seed: int = 0) -> Score:
-    """Score real images against other real ones, two disjoint draws of ``n``: what a perfect generator gets."""
+    """Score real images against other real ones, two disjoint draws of ``n``: a perfect generator's score."""
     if 2 * n > len(real):
         raise CourseError(
-            f"The floor needs two disjoint sets of n = {n} images, but there are only {len(real)} real ones."
+            f"The floor needs two disjoint sets of n = {n} images, but there are only {len(real)}."
         )
     draw = torch.Generator().manual_seed(seed)
     values = []

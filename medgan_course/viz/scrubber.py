@@ -54,7 +54,7 @@ def scrubber(
     """
     if len(frames) != len(captions) or not frames:
         raise CourseError(
-            f"A scrubber needs a caption for each frame, not {len(captions)} captions for {len(frames)} frames."
+            f"A scrubber needs a caption a frame, not {len(captions)} for {len(frames)} frames."
         )
     canvases = [tile(frame, columns) for frame in frames]
     height, width = canvases[0].shape
