@@ -1,0 +1,196 @@
+"""Ask an answer: run the student's code safely, and say in a sentence what came of it."""
+
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medgan_course.errors import CourseError
+
+SECONDS = 20.0  # a right answer takes about one, on a busy machine more
+LINES_SHOWN = 10
+
+
+class CheckFailed(CourseError):
+    """An answer is wrong: what is wrong and where to look, never the answer."""
+
+
+class _TimeUp(BaseException):
+    """Time is up. No ``Exception``, or a student's ``except Exception`` in a loop would keep it looping."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What the package knows about one exercise.
+
+    Attributes
+    ----------
+    check : callable
+        ``check(answer: Answer) -> str`` returns what is right about the answer, or raises
+        :class:`CheckFailed`.
+    hints : tuple of str
+        From a nudge to nearly there.
+    """
+
+    check: Callable[["Answer"], str]
+    hints: tuple[str, str, str]
+
+
+class Answer:
+    """What a student hands in, with the one safe way to run it.
+
+    Attributes
+    ----------
+    value : object
+        The answer itself.
+    title : str
+        The exercise as the reader knows it, for example ``"Exercise 4.1"``.
+    """
+
+    def __init__(self, value: Any, title: str) -> None:
+        self.value, self.title = value, title
+
+    def call(self, what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Return ``function(*arguments, **named)``, which runs the student's code.
+
+        Parameters
+        ----------
+        what : str
+            How the reader would write the call, for the sentence when it goes wrong.
+
+        Raises
+        ------
+        CheckFailed
+            If the code raises, is unfinished, ends the program, or changes a tensor among its arguments in
+            place.
+        """
+        before = {index: a.detach().clone() for index, a in enumerate(arguments) if isinstance(a, Tensor)}
+        try:
+            result = function(*arguments, **named)
+        except NotImplementedError as error:
+            reason = str(error)
+            if not reason.startswith(self.title):
+                raise CheckFailed(f"{what} raised NotImplementedError: {_first_line(error)}") from error
+            raise CheckFailed(f"{self.title} is still to do{reason.removeprefix(self.title)}.") from error
+        except SystemExit as error:
+            raise CheckFailed(f"{what} tried to end the program with exit(): take that call out.") from error
+        except RecursionError as error:
+            raise CheckFailed(f"{what} calls itself without end.") from error
+        except Exception as error:
+            raise CheckFailed(
+                f"{what} raised {type(error).__name__}{_line(error)}: {_first_line(error)}"
+            ) from error
+        for index, copy in before.items():
+            if not torch.equal(arguments[index].detach(), copy):
+                raise CheckFailed(
+                    f"{what} changed its argument number {index + 1} in place: the caller still needs it, "
+                    "so compute a new tensor instead."
+                )
+        return result
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
+
+
+def _line(error: Exception) -> str:
+    """Return where in a notebook cell the error arose, or nothing if it arose elsewhere."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        # A notebook's cells have file names that exist nowhere on disk, or only in a temporary folder.
+        if (
+            "ipykernel" in trace.tb_frame.f_code.co_filename
+            or trace.tb_frame.f_globals.get("__name__") == "__main__"
+        ):
+            place = f" in line {trace.tb_lineno} of its cell"
+        trace = trace.tb_next
+    return place
+
+
+@contextmanager
+def examined(title: str) -> Iterator[None]:
+    """Run a check: few lines of output, seeded random numbers, limited time."""
+    # The time limit is innermost, so that no late alarm can interrupt the others' clearing up.
+    with _few_lines(), _seeded(), _time_limit(title):
+        yield
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    # The global states are what an answer may draw from.
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+
+
+class _FewLines:
+    """A text stream that passes on the first lines and counts the rest."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.lines = stream, 0
+
+    def write(self, text: str) -> int:
+        if self.lines < LINES_SHOWN:
+            self.stream.write(text[:500])
+        self.lines += text.count("\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+@contextmanager
+def _few_lines() -> Iterator[None]:
+    out, err = _FewLines(sys.stdout), _FewLines(sys.stderr)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+    finally:
+        hidden = max(0, out.lines - LINES_SHOWN) + max(0, err.lines - LINES_SHOWN)
+        if hidden:
+            print(f"(Your code printed {hidden} more lines during the check; they are left out.)")
+
+
+@contextmanager
+def _time_limit(title: str) -> Iterator[None]:
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise _TimeUp
+
+    old_handler = signal.signal(signal.SIGALRM, ring)
+    started = time.monotonic()
+    # The alarm repeats, for code that catches even the first one.
+    old_delay, old_interval = signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.2)
+    try:
+        yield
+    except _TimeUp:
+        raise CheckFailed(
+            f"{title} was stopped after {SECONDS:g} s: look for a loop that never ends, "
+            "or for far too large a network."
+        ) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old_handler)
+        if old_delay:
+            left = max(old_delay - (time.monotonic() - started), 0.001)
+            signal.setitimer(signal.ITIMER_REAL, left, old_interval)

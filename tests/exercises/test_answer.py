@@ -1,0 +1,201 @@
+"""A check survives whatever it is handed, says what happened, and leaves the kernel as it was."""
+
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from medgan_course.errors import CourseError
+from medgan_course.exercises import EXERCISES, CheckFailed, answer, check, hint
+
+FUNCTIONS = ["04.1", "04.2", "04.3", "04.4"]  # exercises whose answer is a function
+
+
+def stub(title):
+    def unsolved(*arguments):
+        raise NotImplementedError(f"{title}: write it")
+
+    return unsolved
+
+
+def fails(*arguments):
+    return 1 / 0
+
+
+def spins(*arguments):
+    while True:
+        time.sleep(0.01)
+
+
+def spins_stubbornly(*arguments):
+    while True:
+        try:
+            time.sleep(0.01)
+        except Exception:
+            continue
+
+
+def talks(*arguments):
+    for n in range(5_000):
+        print("line", n)
+    print("no", "line end", file=sys.stderr)
+
+
+def leaves(*arguments):
+    sys.exit(3)
+
+
+def recurses(*arguments):
+    return recurses(*arguments)
+
+
+class Unready(nn.Module):
+    pass
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None,
+        0,
+        float("nan"),
+        "text",
+        b"",
+        [],
+        {},
+        set(),
+        object(),
+        int,
+        print,
+        torch.zeros(3),
+        nn.Linear(2, 2),
+        Unready(),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_nonsense_is_answered_with_a_sentence(name, nonsense):
+    with pytest.raises(CheckFailed) as failure:
+        check(name, nonsense)
+    assert str(failure.value).strip()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (fails, "raised ZeroDivisionError.*: division by zero"),
+        (leaves, r"tried to end the program with exit\(\)"),
+        (recurses, "calls itself without end"),
+        (talks, "None"),
+    ],
+)
+def test_what_happens_in_the_students_function_is_said(name, function, reason):
+    with pytest.raises(CheckFailed, match=reason):
+        check(name, function)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_stub_is_still_to_do(name):
+    title = f"Exercise 4.{name[-1]}"
+    with pytest.raises(CheckFailed, match=f"^{title} is still to do: write it"):
+        check(name, stub(title))
+
+
+def test_another_not_implemented_error_is_no_stub():
+    with pytest.raises(CheckFailed, match="raised NotImplementedError"):
+        check("04.1", stub("Exercise 9.9"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no POSIX timers")
+@pytest.mark.parametrize("function", [spins, spins_stubbornly])
+def test_an_endless_loop_is_stopped_and_the_alarm_put_back(function, monkeypatch):
+    monkeypatch.setattr(answer, "SECONDS", 0.05)
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(CheckFailed, match=r"Exercise 4\.3 was stopped after 0\.05 s"):
+        check("04.3", function)
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_alarm_that_was_running_goes_on():
+    signal.setitimer(signal.ITIMER_REAL, 100.0)
+    try:
+        with pytest.raises(CheckFailed):
+            check("04.3", None)
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert 0 < left <= 100
+
+
+def test_a_check_works_outside_the_main_thread():
+    failures = []
+
+    def work():
+        try:
+            check("04.3", None)
+        except CheckFailed as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(failures) == 1
+
+
+def test_thousands_of_printed_lines_are_cut(capsys):
+    with pytest.raises(CheckFailed):
+        check("04.3", talks)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[: answer.LINES_SHOWN] == [f"line {n}" for n in range(answer.LINES_SHOWN)]
+    assert shown[answer.LINES_SHOWN :] == [
+        f"(Your code printed {5_000 - answer.LINES_SHOWN} more lines during the check; they are left out.)"
+    ]
+
+
+def test_a_check_is_repeatable_and_leaves_the_random_state():
+    drawn = []
+
+    def draws(*arguments):
+        drawn.append(torch.rand(3))
+
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        with pytest.raises(CheckFailed):
+            check("04.1", draws)
+    assert torch.equal(drawn[0], drawn[1])
+    torch.manual_seed(5)
+    with pytest.raises(CheckFailed):
+        check("04.1", draws)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_hints_come_one_by_one_and_the_last_stays(capsys, monkeypatch):
+    monkeypatch.setattr("medgan_course.exercises._hints_given", type(check.__globals__["_hints_given"])())
+    for _ in range(4):
+        hint("04.3")
+    hint("04.1")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "Exercise 4.3, hint 1 of 3",
+        "Exercise 4.3, hint 2 of 3",
+        "Exercise 4.3, hint 3 of 3",
+        "Exercise 4.3, hint 3 of 3",
+        "Exercise 4.1, hint 1 of 3",
+    ]
+    assert len(set(lines)) == 4
+
+
+@pytest.mark.parametrize("call", [lambda name: check(name, None), hint])
+def test_an_unknown_exercise_is_answered_with_the_nearest(call):
+    with pytest.raises(CourseError, match=r"did you mean '04\.3'"):
+        call("04.3x")
+    with pytest.raises(CourseError, match=r"there are 04\.1, "):
+        call(None)
