@@ -204,7 +204,7 @@ class Game:
             total = _sum(terms, turn.label)
             for player in movers:
                 player.optimiser.zero_grad(set_to_none=True)
-            # Named inputs keep it from everyone else even where a cost uses a graph made in an earlier turn.
+            # Named inputs keep the gradient from networks that are no player's, too.
             total.backward(inputs=[p for player in movers for p in player.parameters if p.requires_grad])
         for player in movers:
             player.move()

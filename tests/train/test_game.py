@@ -135,6 +135,23 @@ def test_frozen_parameters_stay_frozen():
     assert not game["A"][1].bias.requires_grad
 
 
+def test_what_is_frozen_in_a_player_who_waits_stays_frozen():
+    game = three_players(Turn("A", through_everyone))
+    game["B"][0].bias.requires_grad_(False)
+    game.take(game.turns[0], X)
+    assert not game["B"][0].bias.requires_grad
+    assert game["B"][0].weight.requires_grad
+
+
+def test_no_gradient_gathers_in_a_network_that_is_no_player():
+    critic = nn.Linear(3, 3)
+    game = three_players(Turn("A", lambda game, x: {"a": critic(game["A"](x)).square().mean()}))
+    before = weights(game)
+    game.take(game.turns[0], X)
+    assert who_moved(game, before) == {"A"}
+    assert critic.weight.grad is None
+
+
 def test_players_can_move_again_after_a_cost_has_failed():
     def fails(game, x):
         assert not any(p.requires_grad for name in "BC" for p in game[name].parameters())
