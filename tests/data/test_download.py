@@ -24,10 +24,9 @@ def server(tiny):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             state.requests += 1
-            if state.status is None:  # say nothing
-                released.wait(10)
+            if state.status is None and released.wait(2):  # say nothing for long
                 return
-            self.send_response(state.status)
+            self.send_response(state.status or 200)
             self.send_header("Content-Length", str(state.promised or len(state.content)))
             self.end_headers()
             self.wfile.write(state.content)

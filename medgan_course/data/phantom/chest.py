@@ -131,10 +131,10 @@ def _paths(
     base = torch.where(left, uniform(0.42, 0.66), uniform(0.38, 0.6))
     wall = torch.where(left, uniform(0.8, 0.96), uniform(0.8, 0.96))
     tau = (y - apex) / (0.6 - apex)
-    lateral = 0.3 + (wall - 0.3) * (1 - (1 - tau.clamp(0, 1)) ** uniform(1.6, 2.2))
+    lateral = 0.3 + (wall - 0.3) * (1 - (1 - tau.clamp(0, 1)) ** uniform(2.0, 2.8))
     medial = 0.3 * (1 - (tau / 0.22).clamp(0, 1)) ** 2
     q = (across - medial) / (lateral - medial)
-    rounded = (1 - (1 - (tau / 0.3).clamp(0, 1)) ** 2).sqrt()
+    rounded = (1 - (1 - (tau / 0.2).clamp(0, 1)) ** 2).sqrt()
     dome = base + uniform(0.5, 1.2) * (across - uniform(0.3, 0.45)) ** 2
     above = torch.sigmoid((dome - y) / 0.022)
     cavity = uniform(9.5, 12.0) * (1 - q.clamp(0, 1) ** 3.2).clamp_min(0).sqrt() * rounded * above
@@ -150,8 +150,8 @@ def _paths(
         uniform(0.25, 0.33),
         uniform(3.8, 5.4),
     )
-    half = uniform(0.11, 0.18) + uniform(0, 0.09) * _bump((y + 0.45) / 0.22)
-    mediastinum = 10 * torch.sigmoid((half - (x - uniform(-0.03, 0.03)).abs()) / 0.035)
+    half = uniform(0.12, 0.19) + uniform(0, 0.09) * _bump((y + 0.45) / 0.22)
+    mediastinum = 14 * torch.sigmoid((half - (x - uniform(-0.03, 0.03)).abs()) / 0.035)
     hila = uniform(2, 4.5) * _bump((across - 0.24) / 0.1) * _bump((y + uniform(-0.02, 0.12)) / 0.17)
     air = (cavity - heart - mediastinum - hila).clamp_min(0)
     vessels = (0.1 * fine + 0.06 * coarse) * torch.exp(-across / 0.9)
@@ -161,10 +161,10 @@ def _paths(
     # Bone: spine, ribs from behind and from the front, clavicles, shoulder joints.
     spine = torch.sigmoid((0.085 - across) / 0.02)
     spine = spine * uniform(0.5, 2.0) * (1 + uniform(0.05, 0.25) * torch.cos(y * uniform(42, 50)))
-    period, sag = uniform(0.118, 0.142), uniform(0.2, 0.4)
+    period, sag = uniform(0.118, 0.142), uniform(0.25, 0.5)
     rim = torch.sigmoid((lateral + 0.02 - across) / 0.02) * torch.sigmoid((tau + 0.06) / 0.03)
-    rim = rim * torch.sigmoid((1.25 - tau) / 0.06)
-    behind = torch.cos(2 * math.pi * (y + 0.1 * across - sag * across**2 + uniform(0, 0.13)) / period)
+    rim = rim * torch.sigmoid((0.95 + 0.35 * across - tau) / 0.06) * (0.5 + 0.5 * above)
+    behind = torch.cos(2 * math.pi * (y + 0.05 * across - sag * across**2 + uniform(0, 0.13)) / period)
     front = torch.cos(2 * math.pi * (y + uniform(0.3, 0.5) * across + uniform(0, 0.13)) / (period * 1.25))
     tangent = 1 + 1.2 * q.clamp(0, 1) ** 6
     ribs = (
@@ -174,7 +174,7 @@ def _paths(
     collar = y + uniform(0.58, 0.72) + uniform(0.05, 0.2) * across - 0.05 * torch.sin(6 * across)
     clavicles = uniform(0.5, 1.0) * _bump(collar / 0.03) * torch.sigmoid((across - 0.1) / 0.02)
     clavicles = clavicles * torch.sigmoid((0.7 - across) / 0.04)
-    joints = ellipsoid(across - uniform(0.86, 0.98), y + uniform(0.62, 0.74), 0.14, 0.17, 0.3)
+    joints = 0.7 * _bump((across - uniform(0.86, 0.98)) / 0.1) * _bump((y + uniform(0.62, 0.74)) / 0.13)
     bone = spine + ribs * rim + clavicles + joints
 
     # The body around it: trunk with shoulders, arms, neck with windpipe, chin, stomach gas.
