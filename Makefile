@@ -17,6 +17,7 @@ INSTALLED := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | c
 # PyTorch slower as soon as two of them share the cores.
 SMOKE := MEDGAN_PROFILE=smoke OMP_NUM_THREADS=1 TQDM_DISABLE=1
 
+.NOTPARALLEL:
 .PHONY: book test serve env lint unit notebooks pages screenshots welcome vendor lock clean
 
 book: $(INSTALLED)
@@ -31,9 +32,9 @@ serve:
 env: $(INSTALLED)
 
 $(INSTALLED):
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "The course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1): name another with make PYTHON=python3.12."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2> /dev/null || \
+	  { echo "The course needs Python 3.11, 3.12 or 3.13, which $(PYTHON) is not: name one, as in make PYTHON=python3.12 book."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
 	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -r requirements.lock -e ".[test]"
 	rm -f $(VENV)/.installed-*

@@ -24,7 +24,7 @@ from medgan_course.errors import CourseError
 NOT_EXECUTED = "exercises/"  # an exercise's stubs raise
 SURROGATE = re.compile(r'class="[^"]*\bsurrogate-data\b')
 BANNER = (
-    '<div class="surrogate-banner" role="alert"><strong>Not real data.</strong> '
+    '<div class="surrogate-banner" role="alert"><strong>SURROGATE DATA.</strong> '
     "This page was built without the real images: its pictures and numbers come from drawn phantoms.</div>"
 )
 
