@@ -210,6 +210,18 @@ def test_a_data_loader_works():
     assert len(history["A.a"]) == 5
 
 
+def test_every_batch_is_sent_to_the_device():
+    sent = []
+
+    class Parcel:
+        def to(self, device):
+            sent.append(device)
+            return torch.ones(2, 1)
+
+    fit(line(square), [Parcel()], 3, **CPU)
+    assert sent == [torch.device("cpu")] * 3
+
+
 def test_batches_of_every_form_reach_the_device():
     x = torch.ones(2)
     Pair = namedtuple("Pair", "x y")
@@ -223,16 +235,20 @@ def test_batches_of_every_form_reach_the_device():
 
 
 def test_an_interrupted_training_goes_on_where_it_stopped(new_game, batches, state_of, same):
-    class Interrupting:
-        def __call__(self, game):
-            if game.step == 4:
-                raise KeyboardInterrupt
-
     stopped, whole = new_game(), new_game()
+    first = stopped.turns[0]
+
+    def interrupted(game, batch):
+        if game.step == 4:
+            raise KeyboardInterrupt
+        return first.cost(game, batch)
+
+    stopped.turns[0] = Turn("D", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(stopped, batches, 8, watch=Interrupting(), watch_every=1, **CPU)
+        fit(stopped, batches, 8, **CPU)
     assert stopped.step == 4
     assert {len(values) for values in stopped.history.values()} == {4}
+    stopped.turns[0] = first
     fit(stopped, batches, 8, **CPU)
     fit(whole, batches, 8, **CPU)
     assert same(state_of(stopped), state_of(whole))
