@@ -38,7 +38,7 @@ def test_card_agrees_with_medmnist(published, name):
 def test_card_is_shown_whole(name):
     card = data.card(name)
     page = card._repr_html_()
-    for text in (card.title, card.licence, *card.class_names, *card.faults, card.unsuitable):
+    for text in (card.title, card.licence, card.source, *card.class_names, *card.faults, card.unsuitable):
         assert text.replace("'", "&#x27;") in page
 
 
