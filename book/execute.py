@@ -124,12 +124,14 @@ def _execute(notebook: str, reason: str, place: Place) -> Page:
     place.record(notebook).unlink(missing_ok=True)
     nb = _read(notebook, place)
     known = settings(notebook, place)
+    reached = []
     client = NotebookClient(
         nb,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,  # the cache would take the cells' new metadata for another notebook
         extra_arguments=["--log-level=ERROR"],
+        on_cell_execute=lambda cell, cell_index: reached.append(cell),
         resources={"metadata": {"path": str((place.root / notebook).parent)}},
     )
     with tempfile.TemporaryDirectory() as scratch:
@@ -138,7 +140,7 @@ def _execute(notebook: str, reason: str, place: Place) -> Page:
         try:
             client.execute(env=_environment(place, log))
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            return Page(notebook, time.perf_counter() - began, reason, _report(nb, error))
+            return Page(notebook, time.perf_counter() - began, reason, _report(len(reached), error))
         seconds = time.perf_counter() - began
         files = _dependencies(log)
 
@@ -224,12 +226,10 @@ def _read(notebook: str, place: Place) -> nbformat.NotebookNode:
     return nbformat.read(place.root / notebook, as_version=4)
 
 
-def _report(nb: nbformat.NotebookNode, error: Exception) -> str:
+def _report(cell: int, error: Exception) -> str:
     """Return where and why execution stopped, in one line."""
-    code = [cell for cell in nb.cells if cell.cell_type == "code"]
-    reached = sum(cell.execution_count is not None for cell in code)
     if isinstance(error, CellTimeoutError):
-        return f"code cell {reached}: took longer than {CELL_TIMEOUT} s"
+        return f"code cell {cell}: took longer than {CELL_TIMEOUT} s"
     if isinstance(error, DeadKernelError):
-        return f"code cell {reached}: the kernel died"
-    return f"code cell {reached}: {error.ename}: {(error.evalue.strip().splitlines() or [''])[-1]}"
+        return f"code cell {cell}: the kernel died"
+    return f"code cell {cell}: {error.ename}: {(error.evalue.strip().splitlines() or [''])[-1]}"
