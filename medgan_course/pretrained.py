@@ -71,11 +71,15 @@ def load(name: str, cls: type[Net]) -> Net:
 def save(net: nn.Module, path: Path, *, config: dict[str, Any], **facts: Any) -> None:
     """Write ``path`` (float16 weights) and its card: ``config`` to rebuild it, ``facts``, and its origin.
 
+    The weights' name ends in ``.safetensors``, added where it is missing; the card stands beside them as JSON.
+
     Raises
     ------
     CourseError
         If they cannot be written; files that were there before then still are.
     """
+    if path.suffix != ".safetensors":
+        path = path.with_name(path.name + ".safetensors")
     card_path = path.with_suffix(".json")
     partial, partial_card = (final.with_name(final.name + ".partial") for final in (path, card_path))
     halved = {

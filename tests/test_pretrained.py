@@ -142,3 +142,8 @@ def test_every_shipped_checkpoint_is_the_file_its_card_describes():
         assert card["sha256"] == pretrained._sha256(path), path
         assert path.with_suffix(".json").is_file()
         assert not any(Path(word).is_absolute() for word in shlex.split(card["command"])), path
+
+
+def test_weights_get_their_ending_where_it_is_missing(tmp_path):
+    pretrained.save(nn.Linear(2, 1), tmp_path / "run-v1.2", config={"in_features": 2, "out_features": 1})
+    assert sorted(path.name for path in tmp_path.glob("run*")) == ["run-v1.2.json", "run-v1.2.safetensors"]

@@ -1,4 +1,6 @@
-"""S03, DCGAN: Radford, Metz & Chintala (2016), *Unsupervised Representation Learning with Deep Conv. GANs*.
+"""S03, DCGAN (Radford, Metz & Chintala 2016).
+
+*Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks*, ICLR 2016.
 
 All-convolutional networks, batch norm in both, ReLU in the generator and LeakyReLU(0.2) in the discriminator,
 weights from N(0, 0.02), Adam with learning rate 2e-4 and beta_1 = 0.5, the non-saturating loss, images in
@@ -85,7 +87,7 @@ def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = Fals
 
 def sampler(game: Game) -> Generator:
     """Return the generator to sample from: the moving average where there is one, in evaluation mode."""
-    return game.averaged("G", inputs=[game["G"].latent(256, seed=seed) for seed in range(16)])
+    return game.averaged("G", inputs=[game["G"].latent(256, seed=seed) for seed in range(4)])
 
 
 @click.command(help=__doc__.partition("\n")[0])
@@ -113,7 +115,7 @@ def main(
     torch.set_flush_denormal(True)
     train = data.load(dataset, size=size, split="train")
     game = dcgan(size, base=base, stabilised=stabilised, seed=seed)
-    running = Path("runs") / f"{out.stem}.safetensors"
+    running = Path("runs") / f"{out.stem}-seed{seed}.safetensors"  # an interrupted training goes on from here
     started = time.perf_counter()
     history = fit(game, train.batches(batch_size, seed=seed), steps, seed=seed, checkpoint=running)
     generator = sampler(game)
@@ -133,6 +135,7 @@ def main(
             name: round(sum(values[-500:]) / len(values[-500:]), 3) for name, values in history.items()
         },
     )
+    running.unlink()
     click.echo(f"Wrote {out} and its card.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from medgan_course.data.batches import Batches
 from medgan_course.errors import CourseError
