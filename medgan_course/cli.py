@@ -78,7 +78,7 @@ def move_repository(root: Path, url: str) -> int:
     rewritten = {}
     for path in (root / os.fsdecode(entry) for entry in listing.split(b"\0") if entry):
         before = path.read_bytes() if path.is_file() else b""
-        if b"\0" in before:
+        if b"\0" in before or old_name.encode() not in before:
             continue
         after = re.sub(
             rb"(github\.com/|/github/)" + owner + b"/" + name + end,

@@ -372,26 +372,31 @@ def _check_diagnosis(answer: Answer) -> str:
         if not isinstance(verdict, tuple | list) or len(verdict) != 2:
             raise CheckFailed(f"Run {name}: give a label and the term that shows it, as a pair.")
         label, term = verdict
-        if label not in LABELS:
+        if not isinstance(label, str) or label not in LABELS:
             raise CheckFailed(
                 f"Run {name}: {label!r} is no label here; choose one of {', '.join(map(repr, LABELS))}."
             )
-        if term not in TERMS:
+        if term is not None and (not isinstance(term, str) or term not in TERMS):
             raise CheckFailed(
-                f"Run {name}: {term!r} is no curve here; choose one of {', '.join(map(repr, TERMS))}."
+                f"Run {name}: {term!r} is no curve here; choose among {', '.join(map(repr, TERMS))}, None."
             )
     for name, (label, _) in given.items():
         true = runs[name].label
         if label != true:
             raise CheckFailed(f"Run {name} is not a case of {label!r}: {TELLING[true]}")
+    (healthy,) = (run for run in runs.values() if run.label == "healthy")
     for name, (label, term) in given.items():
-        others = [other for other in runs if other != name]
-        if not all(_stands_apart(runs[name].curves[term], runs[other].curves[term]) for other in others):
+        if (term is None) != (runs[name] is healthy):
             raise CheckFailed(
-                f"Run {name}: {label!r} is right, but `{term}` does not show it, for at the end another "
-                f"run's `{term}` is much the same; name a curve on which this run differs from both others."
+                f"Run {name}: {label!r} is right, but the curve is not: "
+                "an ill run departs from the healthy one on some curve, the healthy one on none."
             )
-    return "all three runs, each with a curve that shows it."
+        if term is not None and not _stands_apart(runs[name].curves[term], healthy.curves[term]):
+            raise CheckFailed(
+                f"Run {name}: {label!r} is right, but `{term}` does not show it: "
+                "over the last quarter it stays where the healthy run's also goes."
+            )
+    return "all three runs, and the curves that give the ill ones away."
 
 
 def _stands_apart(curve: Tensor, other: Tensor) -> bool:
@@ -437,7 +442,7 @@ EXERCISES = {
         hints=(
             "Begin with the pictures: in which run are the samples of one moment different from one another?",
             "If D tells every image, both of its costs are near 0 and G's cost is large. If G makes one "
-            "picture, D's costs need not be unusual at all.",
+            "picture, D's costs need not be unusual at all: at log 2 D merely cannot tell.",
             "`spread` is 1 when generated images differ as much as real ones, 0 when they are all the same.",
         ),
     ),
