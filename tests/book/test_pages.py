@@ -22,6 +22,7 @@ class Reading:
 
     page: Page
     name: str
+    width: str
     home: str
     problems: list[str] = field(default_factory=list)
 
@@ -73,7 +74,7 @@ def views() -> list[tuple[str, str]]:
 def reading(request: pytest.FixtureRequest, browser: Browser, home: str) -> Iterator[Reading]:
     name, width = request.param
     context = browser.new_context(viewport={"width": WIDTHS[width], "height": HEIGHT})
-    opened = Reading(context.new_page(), name, home)
+    opened = Reading(context.new_page(), name, width, home)
     opened.open()
     yield opened
     context.close()
@@ -111,9 +112,18 @@ def test_maths_is_typeset(reading: Reading) -> None:
     assert reading.page.locator("mjx-merror").count() == 0
 
 
-def test_page_does_not_scroll_sideways(reading: Reading) -> None:
-    widest = reading.page.evaluate("() => document.documentElement.scrollWidth")
-    assert widest <= reading.page.viewport_size["width"]
+BEYOND_THE_EDGE = """() => {
+  const scrolls = e => e && (/auto|scroll/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  const seen = e => e.checkVisibility() && e.getBoundingClientRect().width > 1;
+  return [...document.querySelectorAll("article *")]
+    .filter(e => seen(e) && e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e.parentElement))
+    .map(e => `${e.tagName} ${e.className}: ${e.textContent.trim().slice(0, 60)}`);
+}"""
+
+
+def test_nothing_is_cut_off_at_the_right_edge(reading: Reading) -> None:
+    assert reading.page.evaluate("() => document.documentElement.scrollWidth") <= WIDTHS[reading.width]
+    assert reading.page.evaluate(BEYOND_THE_EDGE) == []
 
 
 def test_internal_links_and_anchors_resolve(reading: Reading) -> None:
