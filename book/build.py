@@ -24,8 +24,8 @@ from medgan_course.errors import CourseError
 NOT_EXECUTED = "exercises/"  # an exercise's stubs raise
 SURROGATE = re.compile(r'class="[^"]*\bsurrogate-data\b')
 BANNER = (
-    '<div class="surrogate-banner" role="alert"><strong>SURROGATE DATA.</strong> '
-    "This page was built without the real images: its pictures and numbers come from drawn phantoms.</div>"
+    '<div class="surrogate-banner" role="alert"><span><strong>SURROGATE DATA.</strong> '
+    "This page was built without the real images: drawn phantoms take their place.</span></div>"
 )
 
 
