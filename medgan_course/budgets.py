@@ -9,8 +9,6 @@ import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-import torch
-
 from medgan_course.errors import CourseError
 
 PROFILES = ("smoke", "cpu", "gpu")
@@ -26,6 +24,8 @@ def profile() -> str:
     """
     name = os.environ.get("MEDGAN_PROFILE", "")
     if not name:
+        import torch  # here, because a program that only asks for a named profile need not wait for it
+
         return "gpu" if torch.cuda.is_available() else "cpu"
     if name not in PROFILES:
         near = get_close_matches(name.lower(), PROFILES, n=1)
