@@ -2,6 +2,7 @@
 
 import math
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -30,7 +31,8 @@ def _network(answer: Answer, name: str, *arguments: Any) -> nn.Module:
         raise CheckFailed(
             f"{written} must return a network (an nn.Module), but returns {_kind(built)}{forgotten}"
         )
-    return built
+    # A copy, so that the check leaves the student's own network as it was.
+    return answer.call("copy.deepcopy of the network", deepcopy, built)
 
 
 def _kind(value: Any) -> str:
@@ -85,7 +87,9 @@ def _check_images(answer: Answer, net: nn.Module, size: int) -> None:
         )
     if torch.equal(images[0], images[1]):
         raise CheckFailed("Two different latents give the same image: z does not reach the output.")
-    images.square().mean().backward()
+    if not images.requires_grad:
+        raise CheckFailed("No gradient reaches the weights: look for a no_grad or a detach in the network.")
+    answer.call("The backward pass from the images", images.square().mean().backward)
     idle = [name for name, p in net.named_parameters() if p.requires_grad and p.grad is None]
     if idle:
         raise CheckFailed(
@@ -183,8 +187,9 @@ class _Recorder(nn.Module):
         self.shown: list[Tensor] = []
 
     def forward(self, images: Tensor) -> Tensor:
+        scores = self.scale * images.mean(dim=(1, 2, 3)) * math.sqrt(images[0].numel())
         self.shown.append(images.detach().clone())
-        return self.scale * images.mean(dim=(1, 2, 3)) * math.sqrt(images[0].numel())
+        return scores
 
 
 def _with_slopes(slopes: list[float], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -227,13 +232,12 @@ def _check_mixing(answer: Answer) -> None:
     _penalty(answer, critic, torch.zeros(256, 1, 4, 4), torch.ones(256, 1, 4, 4))
     if not critic.shown:
         raise CheckFailed("The critic is never called: the penalty is about the slope of its score.")
-    images = torch.cat([shown.flatten(1) for shown in critic.shown if shown.dim() == 4])
-    if (images.amax(1) - images.amin(1)).max() > 1e-5:
+    share = torch.cat([images.flatten(1).amin(1) for images in critic.shown])
+    if (torch.cat([images.flatten(1).amax(1) for images in critic.shown]) - share).max() > 1e-5:
         raise CheckFailed(
             "The pixels of one image are mixed with different shares of real and fake: "
             "a point on the line between two images has one share for the whole image."
         )
-    share = images[:, 0]
     between = share[(share > 1e-6) & (share < 1 - 1e-6)]
     if share.min() < -1e-5 or share.max() > 1 + 1e-5:
         raise CheckFailed(
@@ -322,7 +326,13 @@ def _check_reaches_weights(answer: Answer) -> None:
     critic = _SlopeCritic(shape)
     penalty = _penalty(answer, critic, *_with_slopes([3.0] * 4, shape))
     if penalty.requires_grad:
-        (gradient,) = torch.autograd.grad(penalty, critic.direction, allow_unused=True)
+        (gradient,) = answer.call(
+            "The penalty's gradient in the critic's weights",
+            torch.autograd.grad,
+            penalty,
+            critic.direction,
+            allow_unused=True,
+        )
     if not penalty.requires_grad or gradient is None:
         raise CheckFailed(
             "The value is right, but no gradient of the penalty reaches the critic's weights, so it would "

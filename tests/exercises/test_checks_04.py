@@ -72,6 +72,28 @@ class Unused(nn.Module):
         return self.net(z)
 
 
+class Ungraded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = doubling_net(4, 4)
+
+    @torch.no_grad()
+    def forward(self, z):
+        return self.net(z)
+
+
+class Overwriting(nn.Module):
+    """Overwrites what its own backward pass needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = doubling_net(4, 4)
+
+    def forward(self, z):
+        x = self.net(z)
+        return x.mul_(0.5)
+
+
 class Pyramid(nn.Module):
     """Too large in the middle, then reduced."""
 
@@ -115,6 +137,8 @@ WRONG_4_1 = {
     "constant": (Constant, "same image"),
     "flat": (lambda: nn.Sequential(doubling_net(4, 4), nn.Flatten(1)), "number of axes"),
     "unused layer": (Unused, "forgotten.weight"),
+    "without gradients": (Ungraded, "No gradient reaches"),
+    "overwritten": (Overwriting, "raised RuntimeError.* inplace"),
     "channels do not fit": (lambda: nn.Sequential(nn.ConvTranspose2d(100, 8, 4)), "raised RuntimeError"),
     "forgot to return": (lambda: None, "return missing"),
     "returned images": (lambda: torch.zeros(8, 1, 64, 64), "nn.Module"),
@@ -265,6 +289,15 @@ WRONG_4_3 = {
 def test_a_right_generator_of_64_px_is_accepted(answer, capsys):
     check("04.1", answer)
     assert capsys.readouterr().out.startswith("Right. Exercise 4.1")
+
+
+def test_a_network_handed_in_is_left_as_it_was():
+    net = doubling_net(4, 4)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    check("04.1", net)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert all(module.training for module in net.modules())
+    assert all(parameter.grad is None for parameter in net.parameters())
 
 
 @pytest.mark.parametrize(("answer", "reason"), WRONG_4_1.values(), ids=WRONG_4_1)
