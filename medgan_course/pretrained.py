@@ -71,7 +71,7 @@ def load(name: str, cls: type[Net]) -> Net:
 def save(net: nn.Module, path: Path, *, config: dict[str, Any], **facts: Any) -> None:
     """Write ``path`` (float16 weights) and its card: ``config`` to rebuild it, ``facts``, and its origin.
 
-    The weights' name ends in ``.safetensors``, added where it is missing; the card stands beside them as JSON.
+    The weights' name ends in ``.safetensors``, added where it is missing; the card beside them is JSON.
 
     Raises
     ------

@@ -81,8 +81,8 @@ class Score:
     n: int
 
     def __str__(self) -> str:
-        """Value, interval and n, with three significant digits."""
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}], n = {self.n}"
+        """Value and interval with three significant digits; a narrow column breaks between the two."""
+        return f"{self.value:.3g} [{self.low:.3g},\N{NO-BREAK SPACE}{self.high:.3g}]"
 
 
 def compare(

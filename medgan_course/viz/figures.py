@@ -82,7 +82,7 @@ def curves(history: Mapping[str, Sequence[float]], *, smooth: int = 25, equilibr
         )
     axes.set(xlabel="step", ylabel="cost (nats)")
     axes.set_ylim(bottom=0)
-    figure.legend(loc="outside upper left", ncols=1, fontsize=9)
+    figure.legend(loc="outside upper left", ncols=1)
     return finished(figure)
 
 

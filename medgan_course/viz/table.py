@@ -27,7 +27,7 @@ class Table:
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
         body = "".join(
             f'<tr><th scope="row" style="text-align:left">{html.escape(row[0])}</th>'
-            + "".join(f'<td style="text-align:right">{html.escape(value)}</td>' for value in row[1:])
+            + "".join(f'<td style="text-align:left">{html.escape(value)}</td>' for value in row[1:])
             + "</tr>"
             for row in self.rows
         )

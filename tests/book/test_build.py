@@ -23,8 +23,8 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, tmp_path / "_build" / "smoke", "smoke")
 
 
-def test_exercises_and_markdown_are_not_executed(place: Place) -> None:
-    assert build.notebooks(place.root) == ["chapters/one.ipynb"]
+def test_every_notebook_of_the_contents_is_executed_and_no_markdown(place: Place) -> None:
+    assert build.notebooks(place.root) == ["chapters/one.ipynb", "exercises/one.ipynb"]
 
 
 def test_failed_notebook_stops_the_build_and_keeps_the_old_book(

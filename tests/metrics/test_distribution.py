@@ -107,5 +107,6 @@ def test_asking_for_more_images_than_there_are_is_refused():
         floor(frechet_distance, gaussian(5, 2, 0), n=3)
 
 
-def test_a_score_prints_value_interval_and_n():
-    assert str(Score(1.2345, 0.9, 1.5678, 250)) == "1.23 [0.9, 1.57], n = 250"
+def test_a_score_prints_value_and_interval_with_a_single_place_to_break_the_line():
+    text = str(Score(1.2345, 0.9, 1.5678, 250))
+    assert text.split(" ") == ["1.23", "[0.9,\N{NO-BREAK SPACE}1.57]"]

@@ -18,7 +18,7 @@ NOTEBOOKS = sorted(
 FIRST_CELL = f"""\
 try:
     import medgan_course
-except ImportError:  # Colab, or any kernel without the library: nothing already installed is changed
+except ImportError:  # Colab: install beside what is there, changing nothing
     %pip install -q "medgan-course @ git+{ADDRESS}\""""
 
 # Folders of one machine, in a POSIX or a Windows path.
