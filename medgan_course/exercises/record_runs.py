@@ -14,16 +14,14 @@ from datetime import UTC, datetime
 import click
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 import medgan_course
 from medgan_course import data
-from medgan_course.data.batches import Batch
 from medgan_course.errors import CourseError
 from medgan_course.exercises.recorded_runs import FILE, TERMS
-from medgan_course.losses.adversarial import NonSaturating
+from medgan_course.metrics.diversity import spread
 from medgan_course.nets.dcgan import Discriminator, Generator
+from medgan_course.systems import dcgan
 from medgan_course.train import Game, Player, Turn, fit
 
 STEPS, BATCH_SIZE, SEED = 1_000, 64, 0
@@ -53,15 +51,6 @@ SETTINGS = {
 }
 
 
-def spread(images: Tensor) -> Tensor:
-    """Return how much images ``(N, C, H, W)`` differ from one another: 0 for N times the same image.
-
-    The standard deviation over the images, averaged over blocks of 4x4 pixels: a difference in pixel noise
-    alone is no variety.
-    """
-    return avg_pool2d(images, 4).std(dim=0).mean()
-
-
 def play(settings: Settings, train: data.Dataset) -> dict[str, np.ndarray]:
     """Train one run and return its curves and its samples, the latter as uint8."""
 
@@ -70,15 +59,7 @@ def play(settings: Settings, train: data.Dataset) -> dict[str, np.ndarray]:
             parameters, lr=lr, betas=(settings.beta1, 0.999), fused=True
         )
 
-    def generated(game: Game, batch: Batch) -> Tensor:
-        return game["G"](game["G"].latent(len(batch.images)))
-
-    def discriminator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
-        return NonSaturating.d_loss(real=game["D"](batch.images), fake=game["D"](generated(game, batch)))
-
-    def generator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
-        return NonSaturating.g_loss(fake=game["D"](generated(game, batch)))
-
+    discriminator_cost, generator_cost = dcgan.costs()
     torch.manual_seed(SEED)
     generator, discriminator = Generator(train.size), Discriminator(train.size, norm=settings.norm)
     game = Game(
@@ -90,14 +71,13 @@ def play(settings: Settings, train: data.Dataset) -> dict[str, np.ndarray]:
         + [Turn("G", generator_cost)] * settings.g_turns,
     )
     z = generator.latent(256, seed=SEED)
-    spread_of_real = spread(train.images)
     spreads: list[float] = []
     samples: list[np.ndarray] = []
 
     def watch(game: Game) -> None:
         with torch.no_grad():
             images = game["G"](z)
-        spreads.append((spread(images) / spread_of_real).item())
+        spreads.append(spread(images, train.images))
         if game.step in SAMPLED_AT:
             samples.append(((images[:N_SAMPLES] + 1) * 127.5).round().byte().numpy())
 

@@ -23,7 +23,7 @@ class RecordedRun:
         What was the matter with it: the answer to exercise 4.4.
     curves : dict of str to Tensor
         ``"D.real"``, ``"D.fake"``, ``"G.adversarial"`` (costs) and ``"spread"`` (of generated images
-        relative to real ones, see :func:`medgan_course.exercises.record_runs.spread`), against ``steps``.
+        relative to real ones, see :func:`medgan_course.metrics.diversity.spread`), against ``steps``.
     steps : dict of str to Tensor
         The step numbers of each curve.
     samples : Tensor

@@ -12,10 +12,12 @@ trains one from the command line.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import torch
+from torch import Tensor
 
 from medgan_course import data, pretrained
 from medgan_course.budgets import Budget, choose
@@ -24,6 +26,7 @@ from medgan_course.data.batches import Batch
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.nets.dcgan import Discriminator, Generator
 from medgan_course.train import Game, Player, Turn, fit
+from medgan_course.train.game import Cost
 
 
 def budget() -> Budget:
@@ -58,20 +61,7 @@ def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = Fals
         generator = Generator(size, z_dim, base)
         discriminator = Discriminator(size, base, norm="spectral" if stabilised else "batch")
 
-    def seen(images: torch.Tensor) -> torch.Tensor:
-        return diff_augment(images) if stabilised else images
-
-    def generated(game: Game, batch: Batch) -> torch.Tensor:
-        return game["G"](game["G"].latent(len(batch.images)))
-
-    def discriminator_cost(game: Game, batch: Batch) -> dict[str, torch.Tensor]:
-        return NonSaturating.d_loss(
-            real=game["D"](seen(batch.images)),
-            fake=game["D"](seen(generated(game, batch))),
-        )
-
-    def generator_cost(game: Game, batch: Batch) -> dict[str, torch.Tensor]:
-        return NonSaturating.g_loss(fake=game["D"](seen(generated(game, batch))))
+    discriminator_cost, generator_cost = costs(diff_augment) if stabilised else costs()
 
     def adam(parameters):
         return torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.99 if stabilised else 0.999), fused=True)
@@ -83,6 +73,29 @@ def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = Fals
         },
         turns=[Turn("D", discriminator_cost), Turn("G", generator_cost)],
     )
+
+
+def costs(seen: Callable[[Tensor], Tensor] = lambda images: images) -> tuple[Cost, Cost]:
+    """Return the discriminator's and the generator's cost: the non-saturating loss.
+
+    Parameters
+    ----------
+    seen : callable
+        What happens to images ``(N, C, H, W)``, real and generated alike, before the discriminator sees them.
+    """
+
+    def generated(game: Game, batch: Batch) -> Tensor:
+        return game["G"](game["G"].latent(len(batch.images)))
+
+    def discriminator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
+        return NonSaturating.d_loss(
+            real=game["D"](seen(batch.images)), fake=game["D"](seen(generated(game, batch)))
+        )
+
+    def generator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
+        return NonSaturating.g_loss(fake=game["D"](seen(generated(game, batch))))
+
+    return discriminator_cost, generator_cost
 
 
 def sampler(game: Game) -> Generator:

@@ -26,8 +26,11 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
         body = "".join(
-            f'<tr><th scope="row" style="text-align:left">{html.escape(row[0])}</th>'
-            + "".join(f'<td style="text-align:left">{html.escape(value)}</td>' for value in row[1:])
+            f'<tr><th scope="row" style="text-align:left;padding:.25em .6em">{html.escape(row[0])}</th>'
+            + "".join(
+                f'<td style="text-align:left;padding:.25em .6em">{html.escape(value)}</td>'
+                for value in row[1:]
+            )
             + "</tr>"
             for row in self.rows
         )
