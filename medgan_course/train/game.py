@@ -154,13 +154,14 @@ class Game:
         name : str
             The player.
         inputs : iterable of Tensor, optional
-            Batches of network inputs from which an average's batch-norm statistics are computed anew. The
-            running average of the statistics belongs to no network: paired with averaged weights it gives
-            washed-out images (Izmailov et al. 2018 recompute it for the same reason).
+            Batches of network inputs from which the copy's batch-norm statistics are computed anew. The
+            running statistics are those of networks some steps ago; and an average of statistics belongs to
+            no network at all: paired with averaged weights it gives washed-out images (Izmailov et al. 2018
+            recompute it for the same reason).
         """
         player = self._player(name)
         net = deepcopy(player.net if player.average is None else player.average).requires_grad_(False)
-        if player.average is not None and inputs is not None:
+        if inputs is not None:
             update_bn(inputs, net.train())
         return net.eval()
 
