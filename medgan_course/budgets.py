@@ -1,4 +1,4 @@
-"""How much work a run may do: the only place where steps, sizes and seeds differ between machines.
+"""How much work a run may do: the only place where steps and sizes differ between machines.
 
 ``MEDGAN_PROFILE`` chooses one of three profiles: ``smoke`` (continuous integration, seconds), ``cpu`` (a
 laptop with two cores, minutes) and ``gpu`` (Colab or better). Without it, a machine with a CUDA device gets
@@ -53,8 +53,6 @@ class Budget:
         Images a step.
     n_score : int
         Images in each set that a distribution metric compares.
-    seeds : tuple of int
-        Seeds that a comparison repeats.
     """
 
     steps: int
@@ -62,7 +60,6 @@ class Budget:
     base: int
     batch_size: int
     n_score: int
-    seeds: tuple[int, ...] = (0,)
 
 
 def choose(**budgets: Budget) -> Budget:

@@ -106,7 +106,7 @@ def train(
 def main(dataset: str, size: int, steps: int, seed: int, out: Path) -> None:
     torch.set_flush_denormal(True)
     real, held_out = (data.load(dataset, size=size, split=split) for split in ("train", "val"))
-    config = {"size": size, "n_classes": int(real.labels.max()) + 1}
+    config = {"size": size, "n_classes": len(real.class_names)}
     torch.manual_seed(seed)
     net = FeatureNet(**config)
     started = time.perf_counter()

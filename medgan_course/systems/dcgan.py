@@ -34,7 +34,7 @@ def budget() -> Budget:
     return choose(
         smoke=Budget(steps=12, size=28, base=8, batch_size=16, n_score=64),
         cpu=Budget(steps=1_000, size=28, base=32, batch_size=64, n_score=1_000),
-        gpu=Budget(steps=12_000, size=64, base=64, batch_size=64, n_score=2_000, seeds=(0, 1, 2)),
+        gpu=Budget(steps=12_000, size=64, base=64, batch_size=64, n_score=2_000),
     )
 
 
@@ -107,7 +107,7 @@ def sampler(game: Game) -> Generator:
 @click.option("--data", "dataset", default="pneumoniamnist", show_default=True)
 @click.option("--size", default=64, show_default=True, type=int)
 @click.option("--base", default=24, show_default=True, type=int)
-@click.option("--steps", default=17_000, show_default=True, type=int)
+@click.option("--steps", default=17_000, show_default=True, type=click.IntRange(min=1))
 @click.option("--batch-size", default=64, show_default=True, type=int)
 @click.option("--stabilised/--plain", default=True, show_default=True)
 @click.option("--seed", default=0, show_default=True, type=int)
@@ -128,7 +128,9 @@ def main(
     torch.set_flush_denormal(True)
     train = data.load(dataset, size=size, split="train")
     game = dcgan(size, base=base, stabilised=stabilised, seed=seed)
-    running = Path("runs") / f"{out.stem}-seed{seed}.safetensors"  # an interrupted training goes on from here
+    # An interrupted training goes on from here; one with other settings does not.
+    settings = f"{dataset}-{size}-{base}-{batch_size}-{'stabilised' if stabilised else 'plain'}-{seed}"
+    running = Path("runs") / f"dcgan-{settings}.safetensors"
     started = time.perf_counter()
     history = fit(game, train.batches(batch_size, seed=seed), steps, seed=seed, checkpoint=running)
     generator = sampler(game)
@@ -148,7 +150,7 @@ def main(
             name: round(sum(values[-500:]) / len(values[-500:]), 3) for name, values in history.items()
         },
     )
-    running.unlink()
+    running.unlink(missing_ok=True)
     click.echo(f"Wrote {out} and its card.")
 
 

@@ -77,33 +77,19 @@ def curves(history: Mapping[str, Sequence[float]], *, smooth: int = 25, equilibr
         axes.plot(np.arange(len(mean)) + (window - 1) / 2, mean, color=colour, label=labels.get(name, name))
     if equilibrium:
         axes.axhline(np.log(2), color=COLOURS["grey"], linestyle=":", linewidth=1)
+        # Beside the axes, where no curve runs through it.
         axes.annotate(
-            "ln 2", (1, np.log(2)), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9
+            "ln 2",
+            (1, np.log(2)),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
         )
     axes.set(xlabel="step", ylabel="cost (nats)")
-    axes.set_ylim(bottom=0)
+    if min(map(min, history.values())) >= 0:
+        axes.set_ylim(bottom=0)
     figure.legend(loc="outside upper left", ncols=1)
-    return finished(figure)
-
-
-def histogram(groups: Mapping[str, Tensor], *, xlabel: str, bins: int = 40) -> Figure:
-    """Draw the distributions of several sets of numbers as outlined histograms on common bins."""
-    figure, axes = plt.subplots()
-    every = torch.cat([values.flatten() for values in groups.values()])
-    edges = np.linspace(float(every.min()), float(every.max()), bins + 1)
-    for (label, values), colour in zip(groups.items(), COLOURS.values(), strict=False):
-        axes.hist(
-            values.flatten().numpy(),
-            edges,
-            density=True,
-            histtype="stepfilled",
-            alpha=0.3,
-            color=colour,
-            label=label,
-        )
-        axes.hist(values.flatten().numpy(), edges, density=True, histtype="step", color=colour)
-    axes.set(xlabel=xlabel, ylabel="density")
-    axes.legend(fontsize=9)
     return finished(figure)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from medgan_course import data
 from medgan_course.errors import CourseError
 from medgan_course.viz.figures import tile
+from medgan_course.viz.style import surrogate_stamp
 
 
 class Scrubber:
@@ -71,9 +71,8 @@ def scrubber(
     source = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
     caption = html.escape(captions[shown])
-    notice = ""
-    if data.surrogates_in_use():
-        notice = '<p style="color:#B00020;margin:.2rem 0">SURROGATE DATA: computed phantoms, not patients</p>'
+    stamp = html.escape(surrogate_stamp())
+    notice = f'<p style="color:#B00020;margin:.2rem 0">{stamp}</p>' if stamp else ""
     # The captions travel in a data attribute and the handler is inline, so that no script block is needed.
     items = html.escape("\n".join(captions), quote=True)
     move = (

@@ -44,18 +44,19 @@ def use_style() -> None:
     )
 
 
+def surrogate_stamp() -> str:
+    """Return what a picture must say when any data loaded in this process are a surrogate, else ""."""
+    names = ", ".join(sorted(data.surrogates_in_use()))
+    return f"SURROGATE DATA on this page: phantoms in place of {names}" if names else ""
+
+
 def finished(figure: Figure) -> Figure:
-    """Return ``figure`` for display, marked if any data loaded in this process are a surrogate.
+    """Return ``figure`` for display, with the surrogate stamp if one is due.
 
     It is taken out of pyplot's hands, or a notebook would show it twice: as the cell's value and as an open
     figure.
     """
     plt.close(figure)
-    surrogates = data.surrogates_in_use()
-    if surrogates:
-        figure.supxlabel(
-            f"SURROGATE DATA: computed phantoms for {', '.join(sorted(surrogates))}",
-            color="#B00020",
-            fontsize=9,
-        )
+    if surrogate_stamp():
+        figure.supxlabel(surrogate_stamp(), color="#B00020", fontsize=9)
     return figure

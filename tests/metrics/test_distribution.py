@@ -80,13 +80,27 @@ def test_compare_draws_n_of_each_without_replacement_and_summarises_the_draws():
     values = iter([3.0, 1.0, 2.0, 4.0])
 
     def record(a, b):
-        assert len(set(a[:, 0].tolist())) == len(set(b[:, 0].tolist())) == 4
+        assert len(set(a[:, 0].tolist())) == len(set(b[:, 0].tolist())) == 3
         return next(values)
 
-    score = compare(record, torch.arange(9.0)[:, None], torch.arange(6.0)[:, None], n=4, repeats=4)
-    assert (score.value, score.n) == (2.5, 4)
-    # linear interpolation between order statistics: 1 + 0.025 * 3 and 4 - 0.025 * 3
-    assert (score.low, score.high) == pytest.approx((1.075, 3.925))
+    score = compare(record, torch.arange(9.0)[:, None], torch.arange(6.0)[:, None], n=3, repeats=4)
+    assert (score.value, score.n) == (2.5, 3)
+    # Quantiles by interpolation: 1 + 0.025 * 3 and 4 - 0.025 * 3, 1.425 from the mean, times sqrt(2).
+    assert (score.low, score.high) == pytest.approx((2.5 - 1.425 * 2**0.5, 2.5 + 1.425 * 2**0.5))
+
+
+@pytest.mark.parametrize("pool", [100, 400])
+def test_the_intervals_are_as_wide_as_those_of_independent_draws(pool):
+    def difference_of_means(a, b):
+        return float(a.mean() - b.mean())
+
+    # For standard normal numbers the difference of two means of 50 has standard deviation sqrt(2 / 50).
+    independent = 2 * 1.96 * (2 / 50) ** 0.5
+    sets = [(gaussian(pool, 1, 2 * i), gaussian(pool, 1, 2 * i + 1)) for i in range(40)]
+    widths = [compare(difference_of_means, a, b, n=50, repeats=100) for a, b in sets]
+    floors = [floor(difference_of_means, a, n=50, repeats=100) for a, _ in sets]
+    for scores in (widths, floors):
+        assert np.mean([s.high - s.low for s in scores]) == pytest.approx(independent, rel=0.1)
 
 
 def test_the_same_seed_gives_the_same_score_and_another_seed_another():
@@ -101,8 +115,8 @@ def test_a_shifted_set_scores_above_the_floor():
 
 
 def test_asking_for_more_images_than_there_are_is_refused():
-    with pytest.raises(CourseError, match=r"only 4 real and 9 generated"):
-        compare(frechet_distance, gaussian(4, 2, 0), gaussian(9, 2, 0), n=5)
+    with pytest.raises(CourseError, match=r"pools of 6 .* 9 real and 5 generated"):
+        compare(frechet_distance, gaussian(9, 2, 0), gaussian(5, 2, 0), n=3)
     with pytest.raises(CourseError, match="two disjoint sets of n = 3"):
         floor(frechet_distance, gaussian(5, 2, 0), n=3)
 

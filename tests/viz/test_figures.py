@@ -58,12 +58,3 @@ def test_curves_draw_raw_values_and_a_running_mean_centred_on_its_window():
     assert raw.get_ydata().tolist() == list(range(8))
     assert mean.get_xdata().tolist() == mean.get_ydata().tolist() == [i + 0.5 for i in range(7)]
     assert equilibrium.get_ydata()[0] == pytest.approx(np.log(2))
-
-
-def test_histograms_share_their_bins():
-    figure = viz.histogram(
-        {"a": torch.tensor([0.0, 1.0]), "b": torch.tensor([3.0])}, xlabel="distance", bins=3
-    )
-    edges = [patch.get_xy()[:, 0] for patch in figure.axes[0].patches]
-    assert all(set(np.round(e)) <= {0, 1, 2, 3} for e in edges)
-    assert figure.axes[0].get_xlabel() == "distance"
