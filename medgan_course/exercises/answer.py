@@ -141,7 +141,7 @@ def _seeded() -> Iterator[None]:
 
 
 class _FewLines:
-    """A text stream that passes on the first lines and counts the rest."""
+    """A text stream that passes on the first lines and counts the rest; in all else the stream it wraps."""
 
     def __init__(self, stream: Any) -> None:
         self.stream, self.lines = stream, 0
@@ -152,8 +152,8 @@ class _FewLines:
         self.lines += text.count("\n")
         return len(text)
 
-    def flush(self) -> None:
-        self.stream.flush()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 @contextmanager
@@ -174,15 +174,21 @@ def _time_limit(title: str) -> Iterator[None]:
         yield
         return
 
+    over = False
+
     def ring(number: int, frame: FrameType | None) -> None:
-        raise _TimeUp
+        if not over:
+            raise _TimeUp
 
     old_handler = signal.signal(signal.SIGALRM, ring)
     started = time.monotonic()
     # The alarm repeats, for code that catches even the first one.
     old_delay, old_interval = signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.2)
     try:
-        yield
+        try:
+            yield
+        finally:
+            over = True  # a late alarm must not interrupt what follows
     except _TimeUp:
         raise CheckFailed(
             f"{title} was stopped after {SECONDS:g} s: look for a loop that never ends, "

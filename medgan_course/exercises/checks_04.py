@@ -452,8 +452,8 @@ EXERCISES = {
         hints=(
             "Begin with the pictures: in which run are the samples of one moment different from one another?",
             "If D tells every image, both of its costs are near 0 and G's cost is large. If G makes one "
-            "picture, D's costs need not be unusual at all: at log 2 D merely cannot tell.",
-            "`spread` is 1 when generated images differ as much as real ones, 0 when they are all the same.",
+            "picture, D's costs need not be unusual at all: at ln 2 D merely cannot tell.",
+            "Compare the columns within one row of each picture, then look for the curve that says the same.",
         ),
     ),
 }

@@ -61,8 +61,11 @@ def build(root: Path, *, check: bool = False) -> list[Path]:
     for path in stale:
         path.parent.mkdir(exist_ok=True)
         partial = path.with_name(path.name + ".partial")
-        partial.write_text(wanted[path], "utf-8", newline="\n")
-        os.replace(partial, path)
+        try:
+            partial.write_text(wanted[path], "utf-8", newline="\n")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     return stale
 
 

@@ -10,6 +10,7 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 import numpy as np
@@ -94,6 +95,20 @@ def play(settings: Settings, train: data.Dataset) -> dict[str, np.ndarray]:
     return {term: np.array(curves[term], dtype=np.float32) for term in TERMS} | {"samples": np.stack(samples)}
 
 
+def write(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+    """Write the runs and their card, or neither."""
+    card = FILE.with_suffix(".json")
+    partials = {FILE: FILE.with_suffix(".partial.npz"), card: FILE.with_suffix(".partial.json")}
+    try:
+        np.savez_compressed(partials[FILE], **arrays)
+        partials[card].write_text(json.dumps(facts, indent=2) + "\n")
+        for path, partial in partials.items():
+            os.replace(partial, path)
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+
+
 @click.command(help=__doc__.partition("\n")[0])
 def main() -> None:
     torch.set_num_threads(1)
@@ -127,10 +142,7 @@ def main() -> None:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    partial = FILE.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **arrays)
-    os.replace(partial, FILE)
-    FILE.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
+    write(arrays, facts)
     click.echo(f"Wrote {FILE} and its card.")
 
 

@@ -122,6 +122,33 @@ def test_an_endless_loop_is_stopped_and_the_alarm_put_back(function, monkeypatch
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no POSIX timers")
+def test_a_late_alarm_interrupts_neither_the_verdict_nor_the_clearing_up(monkeypatch):
+    class RungInto(CheckFailed):
+        def __init__(self, message):
+            signal.raise_signal(signal.SIGALRM)
+            super().__init__(message)
+
+    def rung_into(which, seconds, *interval):
+        if seconds == 0:
+            signal.raise_signal(signal.SIGALRM)
+        return setitimer(which, seconds, *interval)
+
+    setitimer = signal.setitimer
+    monkeypatch.setattr(answer, "SECONDS", 0.05)
+    monkeypatch.setattr(answer, "CheckFailed", RungInto)
+    monkeypatch.setattr(signal, "setitimer", rung_into)
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        with pytest.raises(CheckFailed, match="was stopped after"):
+            check("04.3", spins)
+        assert signal.getsignal(signal.SIGALRM) is before
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    finally:
+        setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_an_alarm_that_was_running_goes_on():
     signal.setitimer(signal.ITIMER_REAL, 100.0)
     try:
@@ -156,6 +183,18 @@ def test_thousands_of_printed_lines_are_cut(capsys):
     assert shown[answer.LINES_SHOWN :] == [
         f"(Your code printed {5_000 - answer.LINES_SHOWN} more lines during the check; they are left out.)"
     ]
+
+
+def test_the_stream_is_what_it_was_but_for_its_length(capsys):
+    asked = []
+
+    def asks(*arguments):
+        asked.append((sys.stdout.isatty(), sys.stdout.encoding, sys.stdout.writable()))
+
+    expected = (sys.stdout.isatty(), sys.stdout.encoding, sys.stdout.writable())
+    with pytest.raises(CheckFailed, match="None"):
+        check("04.1", asks)
+    assert asked == [expected]
 
 
 def test_a_check_is_repeatable_and_leaves_the_random_state():

@@ -187,6 +187,17 @@ def test_check_finds_what_is_missing_altered_or_orphaned_and_changes_nothing(cou
         build(root, check=True)
 
 
+def test_a_write_that_fails_leaves_nothing_behind(course, monkeypatch):
+    def refuses(*arguments):
+        raise OSError("no space left")
+
+    root = course(code(MARKED))
+    monkeypatch.setattr("os.replace", refuses)
+    with pytest.raises(OSError, match="no space left"):
+        build(root)
+    assert list((root / "exercises").iterdir()) == []
+
+
 def test_a_folder_without_solutions_is_said(tmp_path):
     with pytest.raises(CourseError, match="run this in the course's repository"):
         build(tmp_path)
