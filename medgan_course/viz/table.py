@@ -26,16 +26,16 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
         body = "".join(
-            f'<tr><th scope="row" style="text-align:left;padding:.25em .6em">{html.escape(row[0])}</th>'
+            f'<tr><th scope="row" style="text-align:left;padding:.25em .4em">{html.escape(row[0])}</th>'
             + "".join(
-                f'<td style="text-align:left;padding:.25em .6em">{html.escape(value)}</td>'
+                f'<td style="text-align:left;padding:.25em .4em">{html.escape(value)}</td>'
                 for value in row[1:]
             )
             + "</tr>"
             for row in self.rows
         )
         caption = (
-            f'<caption style="caption-side:top">{html.escape(self.caption)}</caption>' if self.caption else ""
+            f'<caption style="caption-side:top;text-align:left">{html.escape(self.caption)}</caption>' if self.caption else ""
         )
         return (
             f'<table class="dataframe">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
