@@ -4,10 +4,13 @@ PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
+HTML := _build/$(or $(MEDGAN_PROFILE),cpu)/html
 
-# A kernel runs in its notebook's folder, where a relative path would mean another place.
+# A kernel runs in its notebook's folder, where a relative path would mean another place. Not $(abspath): it splits
+# at spaces. A folder that is not there keeps its name.
 ifdef MEDGAN_DATA
-export MEDGAN_DATA := $(abspath $(MEDGAN_DATA))
+override MEDGAN_DATA := $(shell cd -- "$(MEDGAN_DATA)" > /dev/null 2>&1 && pwd || printf %s "$(MEDGAN_DATA)")
+export MEDGAN_DATA
 endif
 
 # Named after what was installed, so that a new lock installs again and a new time stamp on an old one does not.
@@ -26,8 +29,8 @@ book: $(INSTALLED)
 test: lint unit notebooks pages
 
 serve:
-	@test -d _build/cpu/html || { echo "There is no book yet: run make book first."; exit 1; }
-	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/cpu/html $(PORT)
+	@test -d $(HTML) || { echo "There is no book yet: run make book first."; exit 1; }
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
 env: $(INSTALLED)
 

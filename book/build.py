@@ -90,15 +90,16 @@ def render(place: Place, html: Path) -> int:
 def mark_surrogates(html: Path) -> None:
     """Put a banner at the very top of every page whose outputs come from surrogate data."""
     for path in html.rglob("*.html"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         if SURROGATE.search(text):
-            path.write_text(re.sub(r"<body[^>]*>", lambda body: body[0] + BANNER, text, count=1))
+            marked = re.sub(r"<body[^>]*>", lambda body: body[0] + BANNER, text, count=1)
+            path.write_text(marked, encoding="utf-8")
 
 
 def write_timings(pages: list[Page], place: Place) -> None:
     """Write each notebook's seconds to ``timings.json``."""
     seconds = {page.notebook: round(page.seconds, 1) for page in pages}
-    (place.build / "timings.json").write_text(json.dumps(seconds, indent=1) + "\n")
+    (place.build / "timings.json").write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
 
 
 def summarise(pages: list[Page], html: Path) -> None:

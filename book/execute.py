@@ -22,6 +22,7 @@ from pathlib import Path
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -87,20 +88,22 @@ def execute_changed(notebooks: list[str], place: Place) -> Iterator[Page]:
 def why_execute(notebook: str, place: Place) -> tuple[str, float]:
     """Return what has changed since ``notebook`` was executed, or "", and the seconds that it took."""
     try:
-        record = json.loads(place.record(notebook).read_text())
-    except FileNotFoundError:
+        record = json.loads(place.record(notebook).read_text(encoding="utf-8"))
+        known, seconds = dict(record["settings"]), float(record["seconds"])
+        files = [(what, path, contents) for what, path, contents in record["files"]]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, damaged, or old
         return "not executed before", 0.0
     for name, value in settings(notebook, place).items():
-        if record["settings"].get(name) != value:
-            return f"{name} changed", record["seconds"]
-    for what, path, contents in record["files"]:
+        if known.get(name) != value:
+            return f"{name} changed", seconds
+    for what, path, contents in files:
         if contents != _contents(what, path):
-            return f"{os.path.relpath(path, place.root)} changed", record["seconds"]
+            return f"{os.path.relpath(path, place.root)} changed", seconds
     try:
         cache_of(place).match_cache_notebook(_read(notebook, place))
     except KeyError:
-        return "its outputs are gone", record["seconds"]
-    return "", record["seconds"]
+        return "its outputs are gone", seconds
+    return "", seconds
 
 
 def settings(notebook: str, place: Place) -> dict[str, str]:
@@ -139,7 +142,7 @@ def _execute(notebook: str, reason: str, place: Place) -> Page:
         began = time.perf_counter()
         try:
             client.execute(env=_environment(place, log))
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        except (CellExecutionError, NoSuchKernel, RuntimeError, OSError) as error:
             return Page(notebook, time.perf_counter() - began, reason, _report(len(reached), error))
         seconds = time.perf_counter() - began
         files = _dependencies(log)
@@ -149,7 +152,8 @@ def _execute(notebook: str, reason: str, place: Place) -> Page:
     record = place.record(notebook)
     record.parent.mkdir(parents=True, exist_ok=True)
     unfinished = record.with_suffix(".partial")
-    unfinished.write_text(json.dumps({"settings": known, "seconds": seconds, "files": files}, indent=1))
+    contents = json.dumps({"settings": known, "seconds": seconds, "files": files}, indent=1)
+    unfinished.write_text(contents, encoding="utf-8")
     os.replace(unfinished, record)
     return Page(notebook, seconds, reason)
 
@@ -183,13 +187,13 @@ def _environment(place: Place, log: Path) -> dict[str, str]:
 def _data_root() -> str:
     # A relative path is meant from here, not from the notebook's folder.
     given = os.environ.get("MEDGAN_DATA")
-    return os.path.abspath(given) if given else ""
+    return os.path.abspath(os.path.expanduser(given)) if given else ""
 
 
 def _dependencies(log: Path) -> list[tuple[str, str, str]]:
     """Return ``(what, path, contents)`` of everything in the log, to compare with later contents."""
     last, written = {}, set()
-    for what, path, stamp in map(json.loads, log.read_text().splitlines()):
+    for what, path, stamp in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
         if what == "write":
             written.add(path)
         else:
@@ -228,8 +232,16 @@ def _read(notebook: str, place: Place) -> nbformat.NotebookNode:
 
 def _report(cell: int, error: Exception) -> str:
     """Return where and why execution stopped, in one line."""
+    if not cell:
+        return f"its kernel did not start: {_last_line(str(error))}"
     if isinstance(error, CellTimeoutError):
         return f"code cell {cell}: took longer than {CELL_TIMEOUT} s"
     if isinstance(error, DeadKernelError):
         return f"code cell {cell}: the kernel died"
-    return f"code cell {cell}: {error.ename}: {(error.evalue.strip().splitlines() or [''])[-1]}"
+    if isinstance(error, CellExecutionError):
+        return f"code cell {cell}: {error.ename}: {_last_line(error.evalue)}"
+    return f"code cell {cell}: {_last_line(str(error))}"
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1]

@@ -112,7 +112,7 @@ def main() -> None:
                 package.used_by,
             )
             rows.append(f"| {' | '.join(cells)} |")
-        (fresh / "README.md").write_text("\n".join(rows) + "\n")
+        (fresh / "README.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
         if TARGET.exists():
             os.replace(TARGET, Path(scratch) / "old")
         os.replace(fresh, TARGET)

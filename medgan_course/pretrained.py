@@ -37,13 +37,12 @@ def card(name: str) -> dict[str, Any]:
     CourseError
         If there is no such checkpoint.
     """
-    path = folder() / f"{name}.json"
-    if not path.is_file():
-        names = sorted(p.stem for p in folder().glob("*.json"))
+    names = sorted(p.stem for p in folder().glob("*.json"))
+    if name not in names:
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}."
         raise CourseError(f"No checkpoint is called {name!r}: {hint}")
-    return json.loads(path.read_text())
+    return json.loads((folder() / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def load(name: str, cls: type[Net]) -> Net:
@@ -89,7 +88,8 @@ def save(net: nn.Module, path: Path, *, config: dict[str, Any], **facts: Any) ->
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(halved, partial)
-        partial_card.write_text(json.dumps(_description(net, partial, config, facts), indent=2) + "\n")
+        description = json.dumps(_description(net, partial, config, facts), indent=2)
+        partial_card.write_text(description + "\n", encoding="utf-8")
         os.replace(partial, path)
         os.replace(partial_card, card_path)
     except (OSError, SafetensorError) as error:

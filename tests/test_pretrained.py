@@ -130,6 +130,15 @@ def test_an_unknown_name_is_answered_with_those_there_are(shipped, name, hint):
     assert str(caught.value) == f"No checkpoint is called {name!r}: {hint}"
 
 
+@pytest.mark.parametrize("name", ["../dcgan_chest_28", "sub/../../dcgan_chest_28"])
+def test_a_name_does_not_lead_out_of_the_folder(shipped, monkeypatch, name):
+    inner = shipped[0] / "inner"
+    (inner / "sub").mkdir(parents=True)
+    monkeypatch.setattr(pretrained, "folder", lambda: inner)
+    with pytest.raises(CourseError, match="No checkpoint is called"):
+        pretrained.load(name, Generator)
+
+
 def test_a_folder_without_checkpoints_is_a_sentence_too(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "folder", lambda: tmp_path / "absent")
     with pytest.raises(CourseError, match="No checkpoint is called 'x': there are none"):

@@ -2,6 +2,8 @@
 
 import builtins
 import math
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,13 +115,16 @@ def fit(
             try:
                 while game.step < steps:
                     batch = at_step(game.step)
-                    terms = {}
-                    for turn in game.turns:
-                        if game.step % turn.every == 0:
-                            terms |= game.take(turn, batch, autocast)
-                    unread.append(terms)
-                    game.step += 1
-                    game.random_state = {key: generator.get_state() for key, generator in generators.items()}
+                    with _uninterrupted():
+                        terms = {}
+                        for turn in game.turns:
+                            if game.step % turn.every == 0:
+                                terms |= game.take(turn, batch, autocast)
+                        unread.append(terms)
+                        game.step += 1
+                        game.random_state = {
+                            key: generator.get_state() for key, generator in generators.items()
+                        }
                     bar.update()
                     last = game.step == steps
                     if last or game.step % READ_EVERY == 0:
@@ -144,6 +149,26 @@ def _generators(device: torch.device) -> dict[str, torch.Generator]:
         index = torch.cuda.current_device() if device.index is None else device.index
         generators["random_state_cuda"] = torch.cuda.default_generators[index]
     return generators
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C, or a notebook's stop button, back until the block is complete.
+
+    Half a step cannot be taken back, and a resumed run would take its first turns twice.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield  # no interrupt arrives here
+        return
+    held = []
+    signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
@@ -206,17 +231,18 @@ def _progress(done: int, steps: int) -> tqdm:
 
 def _read(unread: list[dict[str, Tensor]], game: Game) -> None:
     """Append the terms in ``unread`` to the history and empty it; stop at the first that is not finite."""
-    first = game.step - len(unread)
-    for offset, terms in enumerate(unread):
-        for name, term in terms.items():
-            value = term.item()
-            if not math.isfinite(value):
-                raise CourseError(
-                    f"Training diverged: the term {name} became {value} at step {first + offset}; "
-                    "lower the learning rate, or look at the terms before it in game.history."
-                )
-            game.history.setdefault(name, []).append(value)
-    unread.clear()
+    while unread:
+        with _uninterrupted():
+            step = game.step - len(unread)
+            values = {name: term.item() for name, term in unread[0].items()}
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    raise CourseError(
+                        f"Training diverged: the term {name} became {value} at step {step}; "
+                        "lower the learning rate, or look at the terms before it in game.history."
+                    )
+                game.history.setdefault(name, []).append(value)
+            del unread[0]
 
 
 def _check_weights(game: Game) -> None:

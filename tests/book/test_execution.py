@@ -1,5 +1,6 @@
 """Which notebooks are executed again, on a toy book: a library of two modules and a data folder."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,23 @@ def test_data_root_changed(
     assert why_execute(READER, executed)[0] == "MEDGAN_DATA changed"
 
 
+def test_data_root_may_be_below_home_or_relative(executed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(executed.root))
+    monkeypatch.setenv("MEDGAN_DATA", "~/data")
+    assert why_execute(READER, executed)[0] == ""
+    monkeypatch.chdir(executed.root)
+    monkeypatch.setenv("MEDGAN_DATA", "data")
+    assert why_execute(READER, executed)[0] == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"settings": {}, "seconds": 1, "files": [["read", "x"]]}', '{"files": 1}']
+)
+def test_damaged_or_old_record_is_none(executed: Place, text: str) -> None:
+    with holding(executed.record(READER), text):
+        assert why_execute(READER, executed) == ("not executed before", 0.0)
+
+
 def test_lock_changed(executed: Place) -> None:
     with holding(executed.root / "requirements.lock", "nothing==2\n"):
         assert why_execute(READER, executed)[0] == "requirements.lock changed"
@@ -180,6 +198,21 @@ def test_failing_cell_is_named_and_nothing_is_kept(place: Place) -> None:
 def test_dying_kernel_is_reported(place: Place) -> None:
     write(place.root / "chapters" / "dies.ipynb", "x = 1", "import os; os._exit(1)")
     assert run(place, "chapters/dies.ipynb").error == "code cell 2: the kernel died"
+
+
+@pytest.mark.parametrize("program", ["false", "no-such-program"])
+def test_kernel_that_cannot_start_is_reported_in_one_line(
+    place: Place, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    spec = place.root / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"argv": [program], "display_name": "Python 3", "language": "python"})
+    spec.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(place.root / "jupyter"))
+    write(place.root / "chapters" / "unstarted.ipynb", "x = 1")
+    error = run(place, "chapters/unstarted.ipynb").error
+    assert error.startswith("its kernel did not start: ")
+    assert "\n" not in error
 
 
 def test_kernel_has_the_profile_few_threads_and_no_progress_bars(

@@ -13,7 +13,7 @@ from browser import HEIGHT, ROOT, WIDTHS, built_book, chromium, pages, served
 from playwright.sync_api import Browser, Page, Request, Response
 
 FILE_NAME = re.compile(r"\S+\.(png|jpe?g|gif|svg|webp)$", re.IGNORECASE)
-REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
 
 
 @dataclass
@@ -101,8 +101,34 @@ def test_every_picture_loads_and_says_what_it_shows(reading: Reading) -> None:
     )
     mute = [src for alt, src, _ in pictures if not alt.strip() or FILE_NAME.search(alt) or alt in src]
     assert not mute
+    drawn = reading.page.locator("article [role=img]").evaluate_all(
+        "all => all.map(e => e.getAttribute('aria-label'))"
+    )
+    assert all(label and label.strip() for label in drawn)
     broken = [src for _, src, loaded in pictures if not loaded]
     assert not broken
+
+
+def test_slider_is_moved_by_the_keyboard(reading: Reading) -> None:
+    figure = reading.page.locator("figure.scrubber").first
+    if figure.count() == 0:
+        pytest.skip("no slider on this page")
+    slider, picture, caption = (figure.locator(part) for part in ("input", "[role=img]", "figcaption"))
+
+    def shown() -> tuple[str, str]:
+        place = picture.evaluate("e => getComputedStyle(e).backgroundPositionY")
+        return place, caption.inner_text()
+
+    start = shown()
+    slider.press("ArrowLeft")
+    before = shown()
+    slider.press("Home")
+    first = shown()
+    for earlier, later in ((start, before), (before, first)):
+        assert earlier[0] != later[0]
+        assert earlier[1] != later[1]
+    assert first[0] == "0%"
+    assert slider.get_attribute("aria-valuetext") == first[1]
 
 
 def test_maths_is_typeset(reading: Reading) -> None:
@@ -141,7 +167,7 @@ def test_internal_links_and_anchors_resolve(reading: Reading) -> None:
 @cache
 def anchors(path: Path) -> set[str]:
     """Return every id in a page."""
-    return set(re.findall(r'\b(?:id|name)="([^"]+)"', path.read_text()))
+    return set(re.findall(r'\b(?:id|name)="([^"]+)"', path.read_text(encoding="utf-8")))
 
 
 def test_notebook_and_nothing_else_opens_in_colab(reading: Reading) -> None:

@@ -71,12 +71,30 @@ def test_the_shipped_network_sees_noise_and_blur_grow(size):
     assert blurred[0] < blurred[1] < blurred[2]
 
 
+class Tiny:
+    """A data set as the command uses it."""
+
+    images = torch.rand(128, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    labels = torch.arange(128) % 2
+    class_names = ("one", "other")
+    source, is_surrogate = "Noise, for a test.", True
+
+    def __len__(self):
+        return len(self.images)
+
+
 def test_the_command_writes_weights_and_a_card(tmp_path, monkeypatch):
+    asked = []
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "load", lambda name, **settings: asked.append((name, settings)) or Tiny())
+    monkeypatch.setattr(torch, "set_flush_denormal", lambda on: None)
     out = tmp_path / "net.safetensors"
-    result = CliRunner().invoke(main, ["--size", "28", "--steps", "1", "--out", str(out)])
+    with torch.random.fork_rng(devices=[]):
+        result = CliRunner().invoke(main, ["--size", "28", "--steps", "1", "--out", str(out)])
     assert result.exit_code == 0, result.output
-    card = json.loads(out.with_suffix(".json").read_text())
+    card = json.loads(out.with_suffix(".json").read_text("utf-8"))
+    assert asked == [("pneumoniamnist", {"size": 28, "split": split}) for split in ("train", "val")]
+    assert card["surrogate"] is True
     assert card["config"] == {"size": 28, "n_classes": 2}
     assert 0 <= card["validation"]["label_accuracy"] <= 1
     monkeypatch.setattr(pretrained, "folder", lambda: tmp_path)

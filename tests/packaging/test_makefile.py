@@ -43,6 +43,30 @@ def test_a_python_that_is_not_there_gets_the_same_sentence(clone):
     assert "python-of-next-century is not" in done.stdout
 
 
+@pytest.mark.parametrize("by", ["environment", "command line"])
+@pytest.mark.parametrize("given", ["my data/set", "{here}/my data/set", "absent data"])
+def test_the_data_folder_may_be_relative_and_hold_spaces(clone, monkeypatch, by, given):
+    (clone / "my data" / "set").mkdir(parents=True)
+    (clone / "show.mk").write_text("include Makefile\nshow:\n\t@printf '%s' \"$$MEDGAN_DATA\"\n", "utf-8")
+    given = given.format(here=clone)
+    monkeypatch.delenv("MEDGAN_DATA", raising=False)
+    if by == "environment":
+        monkeypatch.setenv("MEDGAN_DATA", given)
+    done = make(clone, "-f", "show.mk", "show", *([f"MEDGAN_DATA={given}"] if by == "command line" else []))
+    expected = given if given == "absent data" else str(clone / "my data" / "set")
+    assert done.stdout == expected, done.stderr
+
+
+@pytest.mark.parametrize(("profile", "folder"), [(None, "cpu"), ("gpu", "gpu")])
+def test_serve_shows_the_profiles_book(clone, monkeypatch, profile, folder):
+    monkeypatch.delenv("MEDGAN_PROFILE", raising=False)
+    if profile:
+        monkeypatch.setenv("MEDGAN_PROFILE", profile)
+    (clone / "_build" / folder / "html").mkdir(parents=True)
+    done = make(clone, "--dry-run", "serve")
+    assert f"--directory _build/{folder}/html" in done.stdout
+
+
 def test_serving_before_building_says_what_to_do(clone):
     done = make(clone, "serve")
     assert done.returncode != 0

@@ -1,5 +1,7 @@
+import signal
 import sys
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -252,6 +254,49 @@ def test_an_interrupted_training_goes_on_where_it_stopped(new_game, batches, sta
     fit(stopped, batches, 8, **CPU)
     fit(whole, batches, 8, **CPU)
     assert same(state_of(stopped), state_of(whole))
+
+
+@pytest.mark.parametrize("player", [0, 1], ids=["in the first turn", "in the second turn"])
+def test_an_interrupt_waits_until_the_step_is_complete(new_game, batches, state_of, same, player):
+    stopped, whole = new_game(), new_game()
+    turn = stopped.turns[player]
+
+    def interrupted(game, batch):
+        if game.step == 4:
+            signal.raise_signal(signal.SIGINT)
+        return turn.cost(game, batch)
+
+    stopped.turns[player] = Turn(turn.names, interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, batches, 8, **CPU)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert stopped.step == 5
+    assert {len(values) for values in stopped.history.values()} == {5}
+    fit(stopped, batches, 8, **CPU)
+    fit(whole, batches, 8, **CPU)
+    assert same(state_of(stopped), state_of(whole))
+
+
+def test_an_interrupt_while_terms_are_read_duplicates_none():
+    class Slow:
+        def item(self):
+            signal.raise_signal(signal.SIGINT)
+            return 1.0
+
+    game = line(square)
+    game.step = 2
+    unread = [{"A.a": torch.tensor(0.0)}, {"A.a": Slow(), "A.b": torch.tensor(2.0)}]
+    with pytest.raises(KeyboardInterrupt):
+        engine._read(unread, game)
+    engine._read(unread, game)
+    assert game.history == {"A.a": [0.0, 1.0], "A.b": [2.0]}
+
+
+def test_fit_works_outside_the_main_thread():
+    with ThreadPoolExecutor(1) as pool:
+        history = pool.submit(fit, line(square), ONES, 3, **CPU).result()
+    assert len(history["A.a"]) == 3
 
 
 @pytest.mark.parametrize(("terminal", "shown"), [(True, True), (False, False)])
