@@ -101,7 +101,7 @@ def write(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
     partials = {FILE: FILE.with_suffix(".partial.npz"), card: FILE.with_suffix(".partial.json")}
     try:
         np.savez_compressed(partials[FILE], **arrays)
-        partials[card].write_text(json.dumps(facts, indent=2) + "\n")
+        partials[card].write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
         for path, partial in partials.items():
             os.replace(partial, path)
     finally:

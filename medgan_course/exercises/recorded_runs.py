@@ -41,7 +41,7 @@ class RecordedRun:
 
 def card() -> dict[str, Any]:
     """Return how the runs were recorded: data, settings, seed, command, versions."""
-    return json.loads(FILE.with_suffix(".json").read_text())
+    return json.loads(FILE.with_suffix(".json").read_text("utf-8"))
 
 
 def recorded_runs() -> dict[str, RecordedRun]:
