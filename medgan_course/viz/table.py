@@ -34,9 +34,8 @@ class Table:
             + "</tr>"
             for row in self.rows
         )
-        caption = (
-            f'<caption style="caption-side:top;text-align:left">{html.escape(self.caption)}</caption>' if self.caption else ""
-        )
+        above = "caption-side:top;text-align:left"
+        caption = f'<caption style="{above}">{html.escape(self.caption)}</caption>' if self.caption else ""
         return (
             f'<table class="dataframe">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         )
