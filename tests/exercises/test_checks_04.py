@@ -285,10 +285,34 @@ WRONG_4_3 = {
 }
 
 
-@pytest.mark.parametrize("answer", RIGHT_4_1.values(), ids=RIGHT_4_1)
-def test_a_right_generator_of_64_px_is_accepted(answer, capsys):
-    check("04.1", answer)
-    assert capsys.readouterr().out.startswith("Right. Exercise 4.1")
+RIGHT = {"04.1": RIGHT_4_1, "04.2": RIGHT_4_2, "04.3": RIGHT_4_3}
+WRONG = {"04.1": WRONG_4_1, "04.2": WRONG_4_2, "04.3": WRONG_4_3}
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        pytest.param(name, a, id=f"{name} {how}")
+        for name, answers in RIGHT.items()
+        for how, a in answers.items()
+    ],
+)
+def test_a_right_answer_is_accepted_however_it_is_written(name, answer, capsys):
+    check(name, answer)
+    assert capsys.readouterr().out.startswith(f"Right. Exercise {name.lstrip('0')}")
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "reason"),
+    [
+        pytest.param(name, *a, id=f"{name} {how}")
+        for name, answers in WRONG.items()
+        for how, a in answers.items()
+    ],
+)
+def test_a_wrong_answer_is_told_why(name, answer, reason):
+    with pytest.raises(CheckFailed, match=reason):
+        check(name, answer)
 
 
 def test_a_network_handed_in_is_left_as_it_was():
@@ -298,36 +322,6 @@ def test_a_network_handed_in_is_left_as_it_was():
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert all(module.training for module in net.modules())
     assert all(parameter.grad is None for parameter in net.parameters())
-
-
-@pytest.mark.parametrize(("answer", "reason"), WRONG_4_1.values(), ids=WRONG_4_1)
-def test_a_wrong_generator_of_64_px_is_told_why(answer, reason):
-    with pytest.raises(CheckFailed, match=reason):
-        check("04.1", answer)
-
-
-@pytest.mark.parametrize("answer", RIGHT_4_2.values(), ids=RIGHT_4_2)
-def test_a_right_generator_of_any_size_is_accepted(answer, capsys):
-    check("04.2", answer)
-    assert capsys.readouterr().out.startswith("Right. Exercise 4.2")
-
-
-@pytest.mark.parametrize(("answer", "reason"), WRONG_4_2.values(), ids=WRONG_4_2)
-def test_a_wrong_generator_of_any_size_is_told_why(answer, reason):
-    with pytest.raises(CheckFailed, match=reason):
-        check("04.2", answer)
-
-
-@pytest.mark.parametrize("answer", RIGHT_4_3.values(), ids=RIGHT_4_3)
-def test_a_right_penalty_is_accepted(answer, capsys):
-    check("04.3", answer)
-    assert capsys.readouterr().out.startswith("Right. Exercise 4.3")
-
-
-@pytest.mark.parametrize(("answer", "reason"), WRONG_4_3.values(), ids=WRONG_4_3)
-def test_a_wrong_penalty_is_told_why(answer, reason):
-    with pytest.raises(CheckFailed, match=reason):
-        check("04.3", answer)
 
 
 def diagnosis(**changes):
