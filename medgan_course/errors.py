@@ -1,5 +1,8 @@
 """The one exception a user's mistake raises: a sentence, never a traceback."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 import click
 
 
@@ -13,3 +16,10 @@ class CourseError(click.ClickException):
     def _render_traceback_(self) -> list[str]:
         # IPython asks an exception for this before it formats a traceback of its own.
         return [f"{type(self).__name__}: {self}"]
+
+
+def did_you_mean(wrong: object, known: Iterable[str]) -> str:
+    """Return ``"did you mean 'x'?"`` for the nearest of the ``known`` names, or else all of them."""
+    known = list(known)
+    near = get_close_matches(str(wrong).lower(), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}."

@@ -50,7 +50,9 @@ def requirements(*lists):
 
 
 def declared():
-    return requirements(PROJECT["dependencies"], EXTRAS["book"], EXTRAS["test"])
+    return requirements(
+        PROJECT["dependencies"], EXTRAS["book"], EXTRAS["several"], EXTRAS["tensorboard"], EXTRAS["test"]
+    )
 
 
 def locked():
