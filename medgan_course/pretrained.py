@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import os
 import platform
 import shlex
 import sys
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import medgan_course
-from medgan_course.errors import CourseError
+from medgan_course.errors import CourseError, did_you_mean
+from medgan_course.writing import replacing
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -39,9 +38,7 @@ def card(name: str) -> dict[str, Any]:
     """
     names = sorted(p.stem for p in folder().glob("*.json"))
     if name not in names:
-        near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}."
-        raise CourseError(f"No checkpoint is called {name!r}: {hint}")
+        raise CourseError(f"No checkpoint is called {name!r}: {did_you_mean(name, names)}")
     return json.loads((folder() / f"{name}.json").read_text(encoding="utf-8"))
 
 
@@ -80,23 +77,17 @@ def save(net: nn.Module, path: Path, *, config: dict[str, Any], **facts: Any) ->
     if path.suffix != ".safetensors":
         path = path.with_name(path.name + ".safetensors")
     card_path = path.with_suffix(".json")
-    partial, partial_card = (final.with_name(final.name + ".partial") for final in (path, card_path))
     halved = {
         key: value.cpu().half().contiguous() if value.is_floating_point() else value.cpu().contiguous()
         for key, value in net.state_dict().items()
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(halved, partial)
-        description = json.dumps(_description(net, partial, config, facts), indent=2)
-        partial_card.write_text(description + "\n", encoding="utf-8")
-        os.replace(partial, path)
-        os.replace(partial_card, card_path)
+        with replacing(card_path) as partial_card, replacing(path) as partial:
+            save_file(halved, partial)
+            description = json.dumps(_description(net, partial, config, facts), indent=2)
+            partial_card.write_text(description + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise CourseError(f"{path} cannot be written ({error}): free space or name another.") from error
-    finally:
-        for left in filter(Path.exists, (partial, partial_card)):
-            left.unlink()
 
 
 def _description(

@@ -1,10 +1,9 @@
 """Exercises that answer: ``check`` says right or what is wrong, ``hint`` prints the next of three hints."""
 
 from collections import Counter
-from difflib import get_close_matches
 from typing import Any
 
-from medgan_course.errors import CourseError
+from medgan_course.errors import CourseError, did_you_mean
 from medgan_course.exercises import checks_04
 from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, examined
 
@@ -60,9 +59,7 @@ def hint(name: str) -> None:
 
 def _find(name: str) -> Exercise:
     if not isinstance(name, str) or name not in EXERCISES:
-        near = get_close_matches(str(name), EXERCISES, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(EXERCISES)}."
-        raise CourseError(f"There is no exercise {name!r}: {advice}")
+        raise CourseError(f"There is no exercise {name!r}: {did_you_mean(name, EXERCISES)}")
     return EXERCISES[name]
 
 

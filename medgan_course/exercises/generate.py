@@ -13,12 +13,12 @@ that calls ``check`` must fail, and is tagged ``raises-exception`` so that nbval
 """
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from medgan_course.errors import CourseError
+from medgan_course.writing import replacing
 
 Notebook = dict[str, Any]
 
@@ -59,13 +59,8 @@ def build(root: Path, *, check: bool = False) -> list[Path]:
             )
         return []
     for path in stale:
-        path.parent.mkdir(exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        try:
+        with replacing(path) as partial:
             partial.write_text(wanted[path], "utf-8", newline="\n")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
     return stale
 
 

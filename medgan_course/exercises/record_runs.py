@@ -6,7 +6,6 @@ takes about ten minutes on one thread and needs the real PneumoniaMNIST.
 """
 
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from medgan_course.metrics.diversity import spread
 from medgan_course.nets.dcgan import Discriminator, Generator
 from medgan_course.systems import dcgan
 from medgan_course.train import Game, Player, Turn, fit
+from medgan_course.writing import replacing
 
 STEPS, BATCH_SIZE, SEED = 1_000, 64, 0
 WATCH_EVERY = 20
@@ -97,16 +97,9 @@ def play(settings: Settings, train: data.Dataset) -> dict[str, np.ndarray]:
 
 def write(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
     """Write the runs and their card, or neither."""
-    card = FILE.with_suffix(".json")
-    partials = {FILE: FILE.with_suffix(".partial.npz"), card: FILE.with_suffix(".partial.json")}
-    try:
-        np.savez_compressed(partials[FILE], **arrays)
-        partials[card].write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-        for path, partial in partials.items():
-            os.replace(partial, path)
-    finally:
-        for partial in partials.values():
-            partial.unlink(missing_ok=True)
+    with replacing(FILE) as runs, replacing(FILE.with_suffix(".json")) as card:
+        np.savez_compressed(runs, **arrays)
+        card.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 
 @click.command(help=__doc__.partition("\n")[0])
