@@ -1,9 +1,19 @@
 """Mini-batches depend on the seed and the step, and on nothing else."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 
-from medgan_course.data.batches import Batches
+from medgan_course.data.batches import (
+    Batch,
+    Batches,
+    Paired,
+    Stream,
+    Unpaired,
+    label_budget,
+    semi_supervised,
+)
 from medgan_course.errors import CourseError
 
 IMAGES = torch.arange(10.0).reshape(10, 1, 1, 1)
@@ -68,3 +78,70 @@ def test_steps_count_backwards_too():
 def test_impossible_batch_size(size):
     with pytest.raises(CourseError, match=f"batch_size is {size}, but must lie between 1 and the 10 images"):
         Batches(IMAGES, LABELS, size)
+
+
+def test_any_tuple_of_tensors_is_drawn_together():
+    class Cases(NamedTuple):
+        scan: torch.Tensor
+        pair: Paired
+
+    whole = Cases(IMAGES, Paired(IMAGES * 2, IMAGES * 3))
+    batch = Stream(whole, 4, seed=1)[5]
+    assert isinstance(batch, Cases)
+    assert batch.scan.shape == (4, 1, 1, 1)
+    assert torch.equal(batch.pair.source, batch.scan * 2)
+    assert torch.equal(batch.pair.target, batch.scan * 3)
+
+
+def test_the_labelled_stream_is_the_general_one():
+    general = Stream(Batch(IMAGES, LABELS), 3, seed=4)
+    assert order(general, range(9)) == order(Batches(IMAGES, LABELS, 3, seed=4), range(9))
+
+
+def test_unpaired_sets_are_never_paired():
+    """Sets of equal length in one order would be pairs in disguise."""
+    stream = Stream(Unpaired(IMAGES, IMAGES), 10, apart=True)
+    meetings = sum((stream[step].a == stream[step].b).sum().item() for step in range(100))
+    assert 60 < meetings < 140  # one in ten by chance, 1000 of 1000 if paired; one standard deviation is 10
+
+
+def test_unpaired_sets_have_their_own_lengths_and_epochs():
+    stream = Stream(Unpaired(IMAGES, 100 + IMAGES[:4]), 2, seed=3, apart=True)
+    a = [value for step in range(5) for value in stream[step].a.flatten().int().tolist()]
+    b = [value for step in range(4) for value in stream[step].b.flatten().int().tolist()]
+    assert sorted(a) == list(range(10))
+    assert sorted(b[:4]) == sorted(b[4:]) == [100, 101, 102, 103]
+    again = Stream(Unpaired(IMAGES, 100 + IMAGES[:4]), 2, seed=3, apart=True).to("cpu")
+    assert torch.equal(again[7].a, stream[7].a)
+    assert torch.equal(again[7].b, stream[7].b)
+
+
+def test_what_belongs_together_has_one_length():
+    with pytest.raises(CourseError, match="tensors of 4 and 10 samples"):
+        Stream(Paired(IMAGES, IMAGES[:4]), 2)
+
+
+def test_a_budget_is_stratified_and_nested():
+    labels = torch.tensor([0] * 40 + [1] * 8 + [2] * 20)
+    budgets = [label_budget(labels, n, seed=5) for n in (1, 3, 8)]
+    for n, few in zip((1, 3, 8), budgets, strict=True):
+        assert torch.bincount(labels[few]).tolist() == [n, n, n]
+        assert few.tolist() == sorted(few.tolist())
+    assert set(budgets[0].tolist()) < set(budgets[1].tolist()) < set(budgets[2].tolist())
+    assert not torch.equal(budgets[1], label_budget(labels, 3, seed=6))
+    with pytest.raises(CourseError, match="between 1 and the 8 images that class 1 has"):
+        label_budget(labels, 9)
+
+
+def test_labelled_and_unlabelled_images_are_different_ones():
+    labels = torch.tensor([0, 1] * 5)
+    stream = semi_supervised(IMAGES, labels, 4, per_class=1, draw=2)
+    few = label_budget(labels, 1, seed=2).tolist()
+    seen = set()
+    for step in range(4):
+        batch = stream[step]
+        assert sorted(batch.labelled.images.flatten().int().tolist()) == few  # both of them, every step
+        assert torch.equal(batch.labelled.labels, batch.labelled.images.flatten().long() % 2)
+        assert batch.unlabelled.shape == (4, 1, 1, 1)
+        seen |= set(batch.unlabelled.flatten().int().tolist())
+    assert seen == set(range(10)) - set(few)
