@@ -114,14 +114,10 @@ def fit(
         with _progress(game.step, steps) as bar:
             try:
                 while game.step < steps:
-                    batch = at_step(game.step)
+                    repeats = game.batches_per_step
+                    batch = [at_step(game.step * repeats + r) for r in range(repeats)]
                     with _uninterrupted():
-                        terms = {}
-                        for turn in game.turns:
-                            if game.step % turn.every == 0:
-                                terms |= game.take(turn, batch, autocast)
-                        unread.append(terms)
-                        game.step += 1
+                        unread.append(game.play(batch, autocast))
                         game.random_state = {
                             key: generator.get_state() for key, generator in generators.items()
                         }
@@ -138,7 +134,7 @@ def fit(
                 # Whoever interrupts a training in a notebook may want to look at it and go on.
                 _read(unread, game)
                 raise
-    return dict(game.history)
+    return game.history.copy()
 
 
 def _generators(device: torch.device) -> dict[str, torch.Generator]:
@@ -241,7 +237,7 @@ def _read(unread: list[dict[str, Tensor]], game: Game) -> None:
                         f"Training diverged: the term {name} became {value} at step {step}; "
                         "lower the learning rate, or look at the terms before it in game.history."
                     )
-                game.history.setdefault(name, []).append(value)
+            game.history.add(step, values)
             del unread[0]
 
 

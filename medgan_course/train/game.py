@@ -1,5 +1,6 @@
 """A GAN is a game: players take turns, and in a turn only the movers lower their own cost."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
@@ -8,9 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Adam, Optimizer
-from torch.optim.swa_utils import update_bn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
+from medgan_course import draws
 from medgan_course.errors import CourseError
 
 Cost = Callable[["Game", Any], dict[str, Tensor]]
@@ -22,16 +26,29 @@ def dcgan_adam(parameters: Iterable[nn.Parameter]) -> Adam:
 
 
 class Player:
-    """A network with the optimiser that moves it.
+    r"""A network with all that belongs to it in the game.
 
     Parameters
     ----------
     net : nn.Module
         The network. Parameters that do not require a gradient now never will: a frozen backbone stays frozen.
     optimiser : callable
-        Takes the trainable parameters and returns an optimiser.
+        Takes the trainable parameters and returns an optimiser. Clipping of weights or gradients is a hook
+        that the callable registers on the optimiser it makes.
+    schedule : callable, optional
+        Takes the optimiser and returns one of torch's ``LRScheduler``, such as
+        ``lambda o: torch.optim.lr_scheduler.LinearLR(o, 1, 0, steps)`` or :func:`linear_decay`. It advances
+        once per step of the game, however often the player moves in it, so the schedules of all players
+        count the steps that ``fit`` counts.
     ema : float, optional
-        Decay of an exponential moving average of the weights, updated after each of the player's moves.
+        Decay :math:`\beta` of a moving average of the weights, updated after each of the player's moves,
+
+        .. math:: \bar\theta \leftarrow \beta\,\bar\theta + (1 - \beta)\,\theta,
+
+        from the initial weights on. Buffers (batch-norm statistics, the vectors of spectral norm) are copied,
+        because they describe one network and an average of them describes none.
+    replay : int, optional
+        Number of the player's past images that :meth:`Game.replayed` mixes with its new ones.
     """
 
     def __init__(
@@ -39,13 +56,27 @@ class Player:
         net: nn.Module,
         *,
         optimiser: Callable[[Iterable[nn.Parameter]], Optimizer] = dcgan_adam,
+        schedule: Callable[[Optimizer], LRScheduler] | None = None,
         ema: float | None = None,
+        replay: int | None = None,
     ) -> None:
+        if ema is not None and not 0 <= ema <= 1:
+            raise CourseError(f"ema={ema} is no decay of an average: choose a number from 0 to 1.")
+        if replay is not None and replay < 1:
+            raise CourseError(f"replay={replay} keeps no image: choose 1 or more, or None for no replay.")
         self.net = net
         self.parameters = [p for p in net.parameters() if p.requires_grad]
-        self.optimiser = optimiser(self.parameters)
-        self.decay = ema
+        # A net without trainable parameters can play a part in others' costs, but never move.
+        self.optimiser = optimiser(self.parameters) if self.parameters else None
+        self.settings = {"ema": ema, "replay": replay} | _hyper_parameters(self.optimiser)
+        self.schedule = schedule(self.optimiser) if schedule and self.optimiser else None
+        self.settings["schedule"] = type(self.schedule).__name__ if self.schedule else None
+        self.replay = replay
+        self.past: Tensor | None = None
         self.average = None if ema is None else deepcopy(net).requires_grad_(False)
+        if ema is not None:
+            self._averaged = list(self.average.parameters()), list(net.parameters())
+            self._lerp = get_ema_multi_avg_fn(ema)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Load an optimiser's state, on the weights' device and in their memory layout.
@@ -59,16 +90,41 @@ class Player:
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     entries[key] = torch.empty_like(parameter).copy_(value)
 
-    def move(self) -> None:
+    def move(self, scaler: GradScaler) -> None:
         """Take one optimiser step and update the moving average."""
-        self.optimiser.step()
+        # Unscaled here and not inside the step, so that a hook that clips gradients sees them as they are.
+        scaler.unscale_(self.optimiser)
+        scaler.step(self.optimiser)
         if self.average is not None:
-            averaged, current = self.average.state_dict(), self.net.state_dict()
-            for name, value in current.items():
-                if value.is_floating_point():
-                    averaged[name].lerp_(value, 1 - self.decay)
-                else:
-                    averaged[name].copy_(value)
+            self._lerp(*self._averaged, None)
+            for averaged, current in zip(self.average.buffers(), self.net.buffers(), strict=True):
+                averaged.copy_(current)
+
+
+def _hyper_parameters(optimiser: Optimizer | None) -> dict[str, Any]:
+    """Return what two trainings must share to be one: how a step is computed is not part of it."""
+    if optimiser is None:
+        return {"optimiser": None}
+    ways = ("params", "fused", "foreach", "capturable", "differentiable")
+    settings: dict[str, Any] = {"optimiser": type(optimiser).__name__}
+    for index, group in enumerate(optimiser.param_groups):
+        prefix = f"group {index}: " if len(optimiser.param_groups) > 1 else ""
+        settings |= {prefix + key: value for key, value in group.items() if key not in ways}
+    return settings
+
+
+def linear_decay(start: int, end: int) -> Callable[[Optimizer], LRScheduler]:
+    r"""Return a schedule for :class:`Player`: constant, then linear to zero (CycleGAN, Zhu et al. 2017).
+
+    At step :math:`s` the learning rate is that of the optimiser times
+
+    .. math:: \min\!\left(1, \frac{\text{end} - s}{\text{end} - \text{start}}\right)
+
+    and 0 from step ``end`` on. The paper: ``end`` is the length of the training, ``start`` its half.
+    """
+    if not 0 <= start < end:
+        raise CourseError(f"linear_decay({start}, {end}) never falls: start must come before end.")
+    return lambda optimiser: LambdaLR(optimiser, lambda s: min(1.0, max(0.0, (end - s) / (end - start))))
 
 
 @dataclass(frozen=True)
@@ -78,17 +134,27 @@ class Turn:
     Attributes
     ----------
     movers : str or tuple of str
-        The players who move; several move together on the same cost.
+        The players who move; several move together on the same cost. A parameter that two of them share is
+        moved by the optimiser of the one named first.
     cost : callable
         ``cost(game, batch) -> dict`` of named scalar terms. Their sum is what the movers lower; their names
-        are what the history logs, as ``"mover.term"``.
+        are what the history logs, as ``"mover.term"``. Two turns of the same movers need different names.
     every : int
-        The turn is taken in steps 0, ``every``, 2 ``every``, ...
+        The turn is taken in steps 0, ``every``, 2 ``every``, ... A lazy penalty (Karras et al. 2020, appendix
+        B) is a turn of its own: ``Turn("D", penalty, every=16)``, with the penalty times 16 inside the cost,
+        so that it weighs as much as in every step.
+    times : int
+        How often the turn is taken in such a step, each time on a fresh batch: ``times=5`` is the n-critic of
+        Arjovsky et al. (2017). The history gets the mean of each term.
+
+        A step reads as many batches as its most repeated turn takes. Every turn sees the last ``times`` of
+        them, so a generator that moves once after five moves of the critic sees the critic's last batch.
     """
 
     movers: str | tuple[str, ...]
     cost: Cost
     every: int = 1
+    times: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,8 +167,38 @@ class Turn:
         return "+".join(self.names)
 
 
+class History(dict[str, list[float]]):
+    """The terms of a training: ``"mover.term"`` to the list of its values.
+
+    Attributes
+    ----------
+    steps : dict
+        ``"mover.term"`` to the steps of these values, for not every turn is taken in every step.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: dict[str, list[int]] = {}
+
+    def add(self, step: int, terms: Mapping[str, float]) -> None:
+        """Append the terms of one step."""
+        for name, value in terms.items():
+            self.setdefault(name, []).append(value)
+            self.steps.setdefault(name, []).append(step)
+
+    def copy(self) -> "History":
+        """Return a copy that further steps do not change."""
+        return deepcopy(self)
+
+
 class Game:
     """Players and the turns they take.
+
+    In a turn no gradient reaches a parameter that is not a mover's, whatever the cost does. What a network
+    gathers in passing is not held back: in training mode, batch-norm statistics and the vectors of spectral
+    norm follow every forward pass, in other players' turns too, as in any PyTorch loop. Modules that belong
+    to no mover of any turn are put into evaluation mode, so a segmentor inside a generator's cost stands
+    still.
 
     Parameters
     ----------
@@ -123,17 +219,35 @@ class Game:
         self.players = {
             name: player if isinstance(player, Player) else Player(player) for name, player in players.items()
         }
-        self.turns = list(turns)
+        self.turns = tuple(turns)
         for turn in self.turns:
             for name in turn.names:
-                self._player(name)
-            if turn.every < 1:
-                raise CourseError(
-                    f"The turn of {turn.label} is taken every {turn.every} steps: every must be 1 or more."
-                )
+                if not self._player(name).parameters:
+                    raise CourseError(
+                        f"{name} cannot move, because none of its parameters requires a gradient: "
+                        "take it out of the movers, or unfreeze it before it becomes a player."
+                    )
+            for setting, unit in (("every", "steps"), ("times", "a step")):
+                value = getattr(turn, setting)
+                if value < 1:
+                    raise CourseError(
+                        f"The turn of {turn.label} is taken {setting}={value} {unit}: "
+                        f"{setting} must be 1 or more."
+                    )
+        moving = {module for turn in self.turns for name in turn.names for module in self[name].modules()}
+        for player in self.players.values():
+            for module in player.net.modules():
+                if module not in moving:
+                    module.training = False
         self.step = 0
-        self.history: dict[str, list[float]] = {}
+        self.history = History()
         self.random_state: dict[str, Tensor] = {}
+        self.scaler = GradScaler(enabled=False)
+
+    @property
+    def batches_per_step(self) -> int:
+        """How many batches :meth:`play` takes: as many as the most repeated turn."""
+        return max((turn.times for turn in self.turns), default=1)
 
     def _player(self, name: str) -> Player:
         if name not in self.players:
@@ -165,6 +279,52 @@ class Game:
             update_bn(inputs, net.train())
         return net.eval()
 
+    def replayed(self, name: str, images: Tensor) -> Tensor:
+        """Mix a player's new images with its past ones (Shrivastava et al. 2017; CycleGAN, Zhu et al. 2017).
+
+        The first ``replay`` images fill the player's buffer and are returned as they are. From then on each
+        image, one after the other, is returned itself with probability 1/2; else a random one of the buffer
+        is returned and the new one takes its place. So a discriminator goes on seeing what the generator
+        made some time ago. The images returned carry no gradient.
+
+        Parameters
+        ----------
+        name : str
+            A player with ``replay``.
+        images : Tensor
+            ``(N, ...)``, of the same shape ``...`` in every call.
+        """
+        player = self._player(name)
+        if player.replay is None:
+            raise CourseError(
+                f"{name} keeps no past images: make it Player(net, replay=50), or leave replayed out."
+            )
+        images = images.detach()
+        if player.past is None:
+            player.past = images[:0].clone()
+        if player.past.shape[1:] != images.shape[1:]:
+            raise CourseError(
+                f"The past images of {name} are {tuple(player.past.shape[1:])}, "
+                f"the new ones {tuple(images.shape[1:])}: they must be of one shape."
+            )
+        n = len(images)
+        # Which of `pool` is shown, and which is kept, is decided on the CPU; the device copies twice.
+        pool = torch.cat([player.past, images])
+        swapped = (draws.uniform(n) < 0.5).tolist()
+        places = draws.integers(player.replay, n).tolist()
+        kept, shown = list(range(len(player.past))), []
+        for new, swap, place in zip(range(len(kept), len(pool)), swapped, places, strict=True):
+            if len(kept) < player.replay:
+                kept.append(new)
+                shown.append(new)
+            elif swap:
+                shown.append(kept[place])
+                kept[place] = new
+            else:
+                shown.append(new)
+        player.past = pool[kept]
+        return pool[shown]
+
     @contextmanager
     def moving(self, names: tuple[str, ...]) -> Iterator[None]:
         """Freeze every parameter that none of the named players has, for as long as the context lasts."""
@@ -183,6 +343,41 @@ class Game:
             for parameter in frozen:
                 parameter.requires_grad_(True)
 
+    def play(
+        self,
+        batches: Sequence[Any],
+        autocast: AbstractContextManager[Any] = nullcontext(),  # noqa: B008 (stateless)
+    ) -> dict[str, Tensor]:
+        """Play one step: every turn that is due, then the schedules. Return the terms as :meth:`take` does.
+
+        Parameters
+        ----------
+        batches : sequence
+            As many as ``batches_per_step``.
+        autocast : context manager
+            See :meth:`take`.
+        """
+        values: dict[str, list[Tensor]] = {}
+        owners: dict[str, Turn] = {}
+        for turn in self.turns:
+            if self.step % turn.every:
+                continue
+            for batch in batches[-turn.times :]:
+                for name, term in self.take(turn, batch, autocast).items():
+                    if owners.setdefault(name, turn) != turn:
+                        raise CourseError(
+                            f"Two turns call a term {name}: give the term another name in one of their costs."
+                        )
+                    values.setdefault(name, []).append(term)
+        for player in self.players.values():
+            if player.schedule is not None:
+                with warnings.catch_warnings():
+                    # Of a player whose first move is yet to come, or was skipped by the gradient scaler.
+                    warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+                    player.schedule.step()
+        self.step += 1
+        return {name: v[0] if len(v) == 1 else torch.stack(v).mean() for name, v in values.items()}
+
     def take(
         self,
         turn: Turn,
@@ -196,7 +391,7 @@ class Game:
         Raises
         ------
         CourseError
-            If the cost is no dict of scalars, or does not depend on the movers.
+            If the cost is no dict of scalars, or does not depend on each of the movers.
         """
         movers = [self.players[name] for name in turn.names]
         with self.moving(turn.names):
@@ -206,9 +401,19 @@ class Game:
             for player in movers:
                 player.optimiser.zero_grad(set_to_none=True)
             # Named inputs keep the gradient from networks that are no player's, too.
-            total.backward(inputs=[p for player in movers for p in player.parameters if p.requires_grad])
+            self.scaler.scale(total).backward(
+                inputs=[p for player in movers for p in player.parameters if p.requires_grad]
+            )
+        for name, player in zip(turn.names, movers, strict=True):
+            if all(p.grad is None for p in player.parameters):
+                raise _independent(turn.label, name)
+        moved: set[nn.Parameter] = set()
         for player in movers:
-            player.move()
+            for parameter in moved.intersection(player.parameters):
+                parameter.grad = None  # so that the second owner of a shared part does not move it again
+            player.move(self.scaler)
+            moved.update(player.parameters)
+        self.scaler.update()
         return {f"{turn.label}.{name}": term.detach() for name, term in terms.items()}
 
     def to(self, device: torch.device | str) -> "Game":
@@ -217,7 +422,10 @@ class Game:
             player.net.to(device, memory_format=torch.channels_last)
             if player.average is not None:
                 player.average.to(device, memory_format=torch.channels_last)
-            player.restore(player.optimiser.state_dict())
+            if player.past is not None:
+                player.past = player.past.to(device)
+            if player.optimiser is not None:
+                player.restore(player.optimiser.state_dict())
         return self
 
 
@@ -233,7 +441,9 @@ def _sum(terms: Any, label: str) -> Tensor:
             )
     total = sum(terms.values())
     if not total.requires_grad:
-        raise CourseError(
-            f"The cost of {label} does not depend on {label}: look for a detach() or no_grad()."
-        )
+        raise _independent(label, label)
     return total
+
+
+def _independent(label: str, name: str) -> CourseError:
+    return CourseError(f"The cost of {label} does not depend on {name}: look for a detach() or no_grad().")
