@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from medgan_course.data import files, surrogate
-from medgan_course.data.batches import Batches
+from medgan_course.data.batches import Batches, Paired, Unpaired
 from medgan_course.data.catalogue import Card, card, names, table
+from medgan_course.data.resize import area
 from medgan_course.data.surrogate import surrogates_in_use
+from medgan_course.errors import CourseError, did_you_mean
 
 __all__ = ["Card", "Dataset", "card", "load", "names", "surrogates_in_use"]
 
@@ -32,7 +34,11 @@ class Dataset:
     source : str
         One sentence that says where the images come from.
     is_surrogate : bool
-        Whether they are phantoms.
+        Whether they are phantoms in the place of real images.
+    mask : Tensor or None
+        bool ``(N, 1, size, size)``: the lesions, where the set has them drawn.
+    subject : Tensor or None
+        int64 ``(N,)``: whose image it is, where that is known. No subject is in two splits.
     """
 
     card: Card
@@ -42,6 +48,8 @@ class Dataset:
     labels: Tensor
     source: str
     is_surrogate: bool = False
+    mask: Tensor | None = None
+    subject: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -59,6 +67,54 @@ class Dataset:
     def batches(self, batch_size: int, *, seed: int = 0) -> Batches:
         """Return the endless, shuffled stream of mini-batches that training takes its steps from."""
         return Batches(self.images, self.labels, batch_size, seed=seed)
+
+    def contrast(self, *names: str) -> Tensor:
+        """Return the channels called ``names``, ``(N, len(names), size, size)`` in [-1, 1].
+
+        Raises
+        ------
+        CourseError
+            If there is no such contrast.
+        """
+        known = self.card.contrasts
+        for name in names:
+            if name not in known:
+                raise CourseError(f"{self.card.title} has no contrast {name!r}: {did_you_mean(name, known)}")
+        return self.images[:, [known.index(name) for name in names]]
+
+    def paired(self, source: str, target: str) -> Paired:
+        """Return every slice in two contrasts: a whole for :class:`~medgan_course.data.batches.Stream`."""
+        return Paired(self.contrast(source), self.contrast(target))
+
+    def unpaired(self, a: str, b: str, *, seed: int = 0) -> Unpaired:
+        """Return contrast ``a`` of one half of the subjects and contrast ``b`` of the other half.
+
+        Parameters
+        ----------
+        a, b : str
+            Contrasts.
+        seed : int
+            Which subjects are in which half.
+
+        Returns
+        -------
+        Unpaired
+            A whole for ``Stream(..., apart=True)``. No subject is in both.
+
+        Raises
+        ------
+        CourseError
+            If there is no such contrast, or the subjects are fewer than two or not known.
+        """
+        everybody = torch.empty(0) if self.subject is None else self.subject.unique()
+        if self.subject is None or len(everybody) < 2:
+            raise CourseError(
+                f"The {self.split} split of {self.card.title} has {len(everybody)} known subjects; unpaired "
+                "contrasts need at least two, so that nobody is in both."
+            )
+        order = torch.randperm(len(everybody), generator=torch.Generator().manual_seed(seed))
+        first = torch.isin(self.subject, everybody[order[: len(order) // 2]])
+        return Unpaired(self.contrast(a)[first], self.contrast(b)[~first])
 
     def _summary(self) -> dict[str, str]:
         counts = torch.bincount(self.labels, minlength=len(self.class_names)).tolist()
@@ -114,9 +170,10 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
         stay as they are.
     """
     described = card(name)
-    file = described.file(size)
     described.count(split)
+    file = described.file(size)
     found = files.find(file)
+    reason = ""
     if found is None:
         try:
             if not download:
@@ -125,18 +182,29 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
         except files.UnreachableError as error:
             reason = f"{file.name} is in no data folder of this machine and {error}"
             surrogate.announce(described, size, reason)
-            grey, labels = surrogate.images_and_labels(name, size, split)
-            source = f"Surrogate: computed phantoms, because {reason}."
-            return Dataset(described, size, split, _scaled(grey), labels.clone(), source, is_surrogate=True)
-    pixels, labels = files.read(found, described, size, split)
+    if found is None:
+        arrays, source = (
+            surrogate.arrays(name, size, split),
+            f"Surrogate: computed phantoms, because {reason}.",
+        )
+    else:
+        arrays, source = files.read(found, described, size, split), found.describe(file)
+    mask = None if arrays.mask is None else _shrunk(arrays.mask[:, None].float(), size) >= 0.5
     return Dataset(
         described,
         size,
         split,
-        _scaled(torch.from_numpy(pixels)),
-        torch.from_numpy(labels),
-        found.describe(file),
+        _shrunk(_scaled(arrays.pixels), size),
+        arrays.labels.clone(),
+        source,
+        is_surrogate=found is None,
+        mask=mask,
+        subject=arrays.subject,
     )
+
+
+def _shrunk(images: Tensor, size: int) -> Tensor:
+    return images if images.shape[-1] == size else area(images, size)
 
 
 def _scaled(grey: Tensor) -> Tensor:

@@ -1,23 +1,33 @@
 """The cards of the image sets, one TOML file each in ``cards/``: adding a set is adding a card."""
 
 import tomllib
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from medgan_course.errors import CourseError
+from medgan_course.errors import CourseError, did_you_mean
 
 FOLDER = Path(__file__).parent / "cards"
 
 
 @dataclass(frozen=True)
 class File:
-    """The official file of one image size: its name, MD5 checksum and address."""
+    """The file that images of one size come from.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    side : int
+        Side in pixels of the images in it, made square; smaller ones are averaged from these.
+    md5, url : str or None
+        Checksum and address of the official file; None for a set that is not published as such a file.
+    """
 
     name: str
-    md5: str
-    url: str
+    side: int
+    md5: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,13 +43,17 @@ class Card:
     class_names : tuple of str
         Name of label 0, 1, ...
     channels : int
-        1 for grey, 3 for colour.
+        1 for grey, 3 for colour, or the number of ``contrasts``.
+    contrasts : tuple of str
+        What the channels are, where they are different images of the same slice: ``"t1"``, ``"t2"``, ...
     counts : dict of str to tuple of int
-        Images of each class in ``"train"``, ``"val"`` and ``"test"``.
+        Images of each class in ``"train"``, ``"val"`` and ``"test"``; some sets have fewer splits.
+    subjects : dict of str to tuple of int
+        The subjects of each split, where the file numbers them.
     files : dict of int to File
-        The official file of every image side in pixels.
+        The file for every image side in pixels; empty if the set is computed.
     phantom : str
-        Module of :mod:`medgan_course.data.phantom` that computes the surrogate.
+        Module of :mod:`medgan_course.data.phantom` that computes the surrogate, or the set itself.
     licence, source, homepage : str
         Terms, origin and address of the set.
     citation, faults : tuple of str
@@ -65,6 +79,8 @@ class Card:
     faults: tuple[str, ...]
     intended: str
     unsuitable: str
+    contrasts: tuple[str, ...] = ()
+    subjects: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def content(self) -> str:
@@ -72,7 +88,7 @@ class Card:
         return f"{self.organ} {self.modality}"
 
     def file(self, size: int) -> File:
-        """Return the official file of images ``size`` pixels wide."""
+        """Return the file of images ``size`` pixels wide."""
         if size not in self.files:
             sizes = " or ".join(map(str, self.files))
             raise CourseError(f"{self.title} does not come with size={size!r}: choose size {sizes}.")
@@ -82,14 +98,14 @@ class Card:
         """Return the images of each class in ``split``."""
         if split not in self.counts:
             raise CourseError(
-                f"{self.title} has no split {split!r}: {_did_you_mean(split, list(self.counts))}"
+                f"{self.title} has no split {split!r}: {did_you_mean(split, list(self.counts))}"
             )
         return self.counts[split]
 
     def _repr_html_(self) -> str:
         splits = ", ".join(f"{split} {sum(count):,}" for split, count in self.counts.items())
         rows = {
-            "Images": f"{self.content}, {' or '.join(map(str, self.files))} px; {splits}",
+            "Images": f"{self.content}, {' or '.join(map(str, self.files)) or 'any number of'} px; {splits}",
             "Labels": ", ".join(f"{label} {name}" for label, name in enumerate(self.class_names)),
             "Source": self.source,
             "Licence": self.licence,
@@ -115,19 +131,17 @@ def card(name: str) -> Card:
         If there is no such set; the nearest name is suggested.
     """
     if name not in names():
-        raise CourseError(f"There is no image set {name!r}: {_did_you_mean(name, names())}")
+        raise CourseError(f"There is no image set {name!r}: {did_you_mean(name, names())}")
     with open(FOLDER / f"{name}.toml", "rb") as file:
         fields = tomllib.load(file)
-    for key in ("class_names", "citation", "faults"):
-        fields[key] = tuple(fields[key])
-    fields["counts"] = {split: tuple(count) for split, count in fields["counts"].items()}
-    fields["files"] = {int(size): File(**entry) for size, entry in fields["files"].items()}
+    for key in ("class_names", "citation", "faults", "contrasts"):
+        fields[key] = tuple(fields.get(key, ()))
+    for key in ("counts", "subjects"):
+        fields[key] = {split: tuple(numbers) for split, numbers in fields.get(key, {}).items()}
+    fields["files"] = {
+        int(size): File(**({"side": int(size)} | entry)) for size, entry in fields.get("files", {}).items()
+    }
     return Card(name=name, **fields)
-
-
-def _did_you_mean(wrong: object, known: list[str]) -> str:
-    near = get_close_matches(str(wrong).lower(), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(map(repr, known))}."
 
 
 def table(rows: dict[str, str | list[str]]) -> str:

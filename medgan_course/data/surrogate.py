@@ -6,9 +6,9 @@ from html import escape
 from importlib import import_module
 
 import torch
-from torch import Tensor
 
 from medgan_course.data.catalogue import Card, card
+from medgan_course.data.files import Arrays
 
 SEED = 0
 
@@ -21,15 +21,10 @@ def surrogates_in_use() -> frozenset[str]:
 
 
 @lru_cache(maxsize=4)
-def images_and_labels(name: str, size: int, split: str) -> tuple[Tensor, Tensor]:
+def arrays(name: str, size: int, split: str) -> Arrays:
     """Compute a split of phantoms with the counts of the real one; no subject is in two splits.
 
-    Returns
-    -------
-    images : Tensor
-        uint8 ``(N, size, size)``.
-    labels : Tensor
-        int64 ``(N,)``.
+    Every image is a subject of its own, also where the real set has several images of one.
     """
     counts = card(name).counts
     position = list(counts).index(split)
@@ -37,7 +32,11 @@ def images_and_labels(name: str, size: int, split: str) -> tuple[Tensor, Tensor]
     labels = torch.repeat_interleave(torch.arange(len(counts[split])), torch.tensor(counts[split]))
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED + position))]
     phantom = import_module(f"medgan_course.data.phantom.{card(name).phantom}")
-    return phantom.render(labels.tolist(), size=size, seed=SEED, first=first), labels
+    rendered = phantom.render(labels.tolist(), size=size, seed=SEED, first=first)
+    if not card(name).contrasts:
+        return Arrays(rendered, labels)
+    pixels, mask = rendered
+    return Arrays(pixels, labels, mask, first + torch.arange(len(labels)))
 
 
 def announce(card: Card, size: int, reason: str) -> None:
@@ -45,10 +44,14 @@ def announce(card: Card, size: int, reason: str) -> None:
     if (card.name, size) in _announced:
         return
     _announced.add((card.name, size))
+    file = card.file(size)
+    remedy = f"set MEDGAN_DATA to a folder that holds {file.name}" + (
+        ", or allow the download, and start again" if file.url else " and start again"
+    )
     text = (
         f"These are computed phantoms, not patients' images, because {reason}. "
-        f"Pictures and numbers below describe the phantoms, not {card.title}. For real images set "
-        f"MEDGAN_DATA to a folder that holds {card.file(size).name}, or allow the download, and start again."
+        f"Pictures and numbers below describe the phantoms, not {card.title}. For real images "
+        f"{remedy}."
     )
     if not _show_in_notebook(text):
         print(f"SURROGATE DATA: {text}", file=sys.stderr)

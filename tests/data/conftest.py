@@ -57,7 +57,7 @@ def tiny(tmp_path, monkeypatch):
     cards = tmp_path / "cards"
     cards.mkdir()
     monkeypatch.setattr(catalogue, "FOLDER", cards)
-    surrogate.images_and_labels.cache_clear()
+    surrogate.arrays.cache_clear()
     master = tmp_path / "master" / "tinymnist.npz"
     write_npz(master)
     official = master.read_bytes()
@@ -68,4 +68,4 @@ def tiny(tmp_path, monkeypatch):
 
     describe()
     yield SimpleNamespace(official=official, write=write_npz, describe=describe)
-    surrogate.images_and_labels.cache_clear()
+    surrogate.arrays.cache_clear()

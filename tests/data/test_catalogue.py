@@ -20,7 +20,9 @@ def published(empty_home):
     return module.INFO
 
 
-@pytest.mark.parametrize("name", data.names())
+@pytest.mark.parametrize(
+    "name", [name for name in data.names() if data.card(name).homepage.endswith("medmnist.com")]
+)
 def test_card_agrees_with_medmnist(published, name):
     ours, theirs = data.card(name), published[name]
     assert ours.title == theirs["python_class"]
@@ -31,7 +33,9 @@ def test_card_agrees_with_medmnist(published, name):
     assert all(len(count) == len(theirs["label"]) for count in ours.counts.values())
     for size, file in ours.files.items():
         suffix = "" if size == 28 else f"_{size}"
-        assert file == catalogue.File(f"{name}{suffix}.npz", theirs[f"MD5{suffix}"], theirs[f"url{suffix}"])
+        assert file == catalogue.File(
+            f"{name}{suffix}.npz", size, theirs[f"MD5{suffix}"], theirs[f"url{suffix}"]
+        )
 
 
 @pytest.mark.parametrize("name", data.names())

@@ -38,7 +38,7 @@ def test_no_subject_is_in_two_splits(tiny):
 
 def test_again_the_same(tiny):
     first = data.load("tinymnist")
-    surrogate.images_and_labels.cache_clear()
+    surrogate.arrays.cache_clear()
     again = data.load("tinymnist")
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.labels, again.labels)
