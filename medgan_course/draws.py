@@ -25,6 +25,11 @@ def share(rank: int, processes: int) -> Iterator[None]:
         _share.reset(token)
 
 
+def shared() -> tuple[int, int]:
+    """Return the part that is drawn, as rank and number of processes: ``(0, 1)`` outside :func:`share`."""
+    return _share.get()
+
+
 def normal(n: int, *shape: int, device: torch.device | str | None = None) -> Tensor:
     """Draw ``(n, *shape)`` from N(0, 1)."""
     return _own(n, lambda total: torch.randn(total, *shape, device=device))

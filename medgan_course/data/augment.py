@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from medgan_course import draws
+
 
 def diff_augment(
     images: Tensor, *, shift: float = 0.06, brightness: float = 0.1, contrast: float = 0.15
@@ -32,7 +34,7 @@ def diff_augment(
     n, _, height, width = images.shape
 
     def uniform(limit: float) -> Tensor:
-        return (torch.rand(n, 1, 1, 1, device=images.device) * 2 - 1) * limit
+        return draws.uniform(n, 1, 1, 1, low=-limit, high=limit, device=images.device)
 
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * (1 + uniform(contrast)) + mean + uniform(brightness)
@@ -41,7 +43,7 @@ def diff_augment(
     padded = pad(images, (dx, dx, dy, dy), mode="replicate")
 
     def window(side: int, limit: int) -> Tensor:
-        start = torch.randint(0, 2 * limit + 1, (n, 1), device=images.device)
+        start = draws.integers(2 * limit + 1, n, 1, device=images.device)
         return start + torch.arange(side, device=images.device)
 
     rows, columns = window(height, dy), window(width, dx)

@@ -1,35 +1,40 @@
 """Play a game: device, precision, seeds, checkpoints, progress. Recipes say none of these."""
 
-import builtins
 import math
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from medgan_course.data.batches import Batches
-from medgan_course.errors import CourseError
+from medgan_course import draws
+from medgan_course.data.batches import Stream
+from medgan_course.errors import CourseError, did_you_mean
 from medgan_course.train import checkpoint as checkpoints
-from medgan_course.train.game import Game
+from medgan_course.train.game import Game, History, Turn, diverged
+from medgan_course.train.log import Progress, logged
+from medgan_course.train.processes import joined, rows
 
 # Terms stay on the device between two readings, so that logging does not make a GPU wait every step.
 READ_EVERY = 25
 
 
 def best_device() -> torch.device:
-    """Return the CUDA device if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the CUDA device if there is one, else Apple's GPU, else the CPU."""
+    for kind in ("cuda", "mps"):
+        if _present(kind):
+            return torch.device(kind)
+    return torch.device("cpu")
 
 
 def fit(
     game: Game,
-    batches: Batches | Iterable[Any],
+    batches: Stream[Any] | Iterable[Any],
     steps: int,
     *,
     seed: int = 0,
@@ -39,69 +44,77 @@ def fit(
     checkpoint_every: int = 500,
     watch: Callable[[Game], None] | None = None,
     watch_every: int = 100,
-) -> dict[str, list[float]]:
+    log: str | Path | None = None,
+    tensorboard: str | Path | None = None,
+) -> History:
     """Play ``game`` until ``steps`` steps have been played in all, and return its history.
+
+    Started by ``accelerate launch`` or ``torchrun``, every process plays on its share of each batch, see
+    :mod:`medgan_course.train.processes`; the first alone writes files, shows progress and calls ``watch``.
 
     Parameters
     ----------
     game : Game
         Continues from ``game.step``.
-    batches : Batches or iterable
-        :class:`~medgan_course.data.batches.Batches` gives batch ``i`` at step ``i``, so a resumed run equals
-        an uninterrupted one. Any other iterable is read over and over, and from its start by every ``fit``.
+    batches : Stream or iterable
+        A :class:`~medgan_course.data.batches.Stream` gives batch ``i`` at step ``i``, so a resumed run equals
+        an uninterrupted one. (Where a turn is repeated, a step takes ``R = game.batches_per_step`` batches:
+        ``i R`` to ``i R + R - 1``.) It is put on the device once, if that takes at most half of the memory
+        that is free there, and else batch by batch. Any other iterable is read over and over, and from its
+        start by every ``fit``.
     steps : int
         Steps in all, those already played included.
     seed : int
         Seed of every torch draw inside the costs. The caller's random state is left as it was.
     device : torch.device or str, optional
-        Default: CUDA if present, else the CPU.
-    precision : {"float32", "bfloat16"}, optional
-        Default: bfloat16 autocast on CUDA cards that have it, else float32.
+        Default: :func:`best_device`.
+    precision : {"float32", "bfloat16", "float16"}, optional
+        Of the autocast under which costs are computed. Default: on CUDA cards bfloat16 where the card has it,
+        float16 where not; elsewhere float32. The gradients of float16 are scaled, and a step in which they
+        overflow is left out.
     checkpoint : path, optional
         Resumed from if it exists, whatever ``game`` has played; written every ``checkpoint_every`` steps and
-        after the last.
+        after the last. A checkpoint of a training with another seed, precision, order of batches, turn,
+        optimiser or the like is refused.
     watch : callable, optional
         ``watch(game)`` is called before step 0, then every ``watch_every`` steps, and after the last. It may
         draw random numbers, and should look at ``game.averaged(name)``, a copy, not at the nets in training.
+    log : path, optional
+        A file of JSON lines, ``{"step": 0, "D.real": 0.69, ...}``, for the whole history of ``game``: what it
+        held before is replaced by what the game or the checkpoint remembers, so no step is there twice.
+    tensorboard : path, optional
+        A folder for TensorBoard, which shows the same.
 
     Returns
     -------
-    dict
+    History
         ``"mover.term"`` to the list of its values, one for each step in which the turn was taken.
 
     Raises
     ------
     CourseError
-        If a term or a weight stops being finite (the last checkpoint is kept), the GPU's memory is too small,
-        or the checkpoint cannot be read or written.
+        If a term or a weight stops being finite, the GPU's memory is too small, or a file cannot be read or
+        written. After a divergence the last checkpoint is there and good. The game itself stays as it was
+        when that was noticed: on the CPU before the term moved anybody; on a GPU, or where the gradient of a
+        finite term is infinite, some steps later, with weights that are lost.
     """
-    if precision not in (None, "float32", "bfloat16"):
-        raise CourseError(f"precision={precision!r} is not known to fit: choose 'float32' or 'bfloat16'.")
-    device = torch.device(device) if device is not None else best_device()
-    if precision is None:
-        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
+    device = _device(device)
+    precision = _precision(precision, device)
     path = None if checkpoint is None else Path(checkpoint)
+    settings = {"seed": seed, "precision": precision, "turns": list(map(_described, game.turns))}
+    if isinstance(batches, Stream):
+        settings |= {"batch size": batches.batch_size, "seed of the batches": batches.seed}
+        settings["samples"] = [len(tensor) for tensor in _tensors(batches.whole)]
     unread: list[dict[str, Tensor]] = []
 
-    def watched() -> None:
-        if watch is not None:
-            _read(unread, game)
-            # Whatever watch draws must not change the training.
-            with _forked(device):
-                watch(game)
-
-    def saved() -> None:
-        if path is not None:
-            _read(unread, game)
-            _check_weights(game)
-            checkpoints.save(game, path)
-
-    with _memory_explained(game), _forked(device):
+    with _memory_explained(game), joined(device) as device, _forked(device):
+        first = draws.shared()[0] == 0
+        _synchronise_batch_norm(game, device)
         game.to(device)
+        if precision == "float16" and not game.scaler.is_enabled():
+            game.scaler = torch.amp.GradScaler(device.type)
         if path is not None and path.exists():
-            checkpoints.load(game, path)
+            checkpoints.load(game, path, settings)
         at_step = _batch_source(batches, device)
         generators = _generators(device)
         for key, generator in generators.items():
@@ -109,41 +122,114 @@ def fit(
                 generator.set_state(game.random_state[key])
             else:
                 generator.manual_seed(seed)
-        if game.step == 0:
-            watched()
-        with _progress(game.step, steps) as bar:
-            try:
-                while game.step < steps:
-                    repeats = game.batches_per_step
-                    batch = [at_step(game.step * repeats + r) for r in range(repeats)]
-                    with _uninterrupted():
-                        unread.append(game.play(batch, autocast))
-                        game.random_state = {
-                            key: generator.get_state() for key, generator in generators.items()
-                        }
-                    bar.update()
-                    last = game.step == steps
-                    if last or game.step % READ_EVERY == 0:
-                        _read(unread, game)
-                        bar.set_postfix({name: f"{values[-1]:.2f}" for name, values in game.history.items()})
-                    if last or game.step % watch_every == 0:
-                        watched()
-                    if last or game.step % checkpoint_every == 0:
-                        saved()
-            except KeyboardInterrupt:
-                # Whoever interrupts a training in a notebook may want to look at it and go on.
+        enabled = precision != "float32"
+        autocast = torch.autocast(
+            device.type, getattr(torch, precision) if enabled else None, enabled=enabled
+        )
+
+        with logged(game, log if first else None, tensorboard if first else None) as write:
+
+            def read() -> None:
                 _read(unread, game)
-                raise
+                write()
+
+            def watched() -> None:
+                if watch is not None and first:
+                    read()
+                    # Whatever watch draws must not change the training, and is not shared with anybody.
+                    with _forked(device), draws.share(0, 1):
+                        watch(game)
+
+            def saved() -> None:
+                if path is not None:
+                    read()
+                    _check_weights(game)
+                    if first:
+                        checkpoints.save(game, path, settings)
+
+            if game.step == 0:
+                watched()
+            with Progress(game, steps, first) as progress:
+                try:
+                    while game.step < steps:
+                        repeats = game.batches_per_step
+                        batch = [rows(at_step(game.step * repeats + r)) for r in range(repeats)]
+                        with _uninterrupted():
+                            unread.append(game.play(batch, autocast))
+                            game.random_state = {
+                                key: generator.get_state() for key, generator in generators.items()
+                            }
+                        progress.bar.update()
+                        last = game.step == steps
+                        if last or game.step % READ_EVERY == 0:
+                            read()
+                            progress.terms()
+                        if last or game.step % watch_every == 0:
+                            watched()
+                        if last or game.step % checkpoint_every == 0:
+                            saved()
+                except (KeyboardInterrupt, CourseError):
+                    # Whoever interrupts a training in a notebook may want to look at it and go on.
+                    read()
+                    raise
     return game.history.copy()
 
 
-def _generators(device: torch.device) -> dict[str, torch.Generator]:
+def _present(kind: str) -> bool:
+    module = getattr(torch, kind, None)
+    return kind == "cpu" or (module is not None and module.is_available())
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    if device is None:
+        return best_device()
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise CourseError(f"device={device!r} is none: choose 'cpu', 'cuda' or 'mps'.") from error
+    if not _present(device.type):
+        raise CourseError(
+            f"device='{device}' was asked for, but torch finds none here: leave device out to train on "
+            f"{best_device().type}, or install a torch and a driver for it."
+        )
+    return device
+
+
+def _precision(precision: str | None, device: torch.device) -> str:
+    if precision is None and device.type == "cuda":
+        # Cards that emulate bfloat16 are slower with it.
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if native else "float16"
+    known = ("float32", "bfloat16", "float16")
+    if precision not in (None, *known):
+        raise CourseError(f"precision={precision!r} is not known to fit: {did_you_mean(precision, known)}")
+    return precision or "float32"
+
+
+def _described(turn: Turn) -> str:
+    return f"{turn.label} every {turn.every}, {turn.times} times"
+
+
+def _synchronise_batch_norm(game: Game, device: torch.device) -> None:
+    """Let batch norm see the whole batch of several CUDA processes; torch has no such layer for CPUs."""
+    if device.type == "cuda" and draws.shared()[1] > 1:
+        for player in game.players.values():
+            player.net = torch.nn.SyncBatchNorm.convert_sync_batchnorm(player.net)
+
+
+def _generators(device: torch.device) -> dict[str, Any]:
     """Return the generators that costs draw from, CPU's and device's, by their names in a checkpoint."""
-    generators = {"random_state": torch.default_generator}
+    generators: dict[str, Any] = {"random_state": torch.default_generator}
     if device.type == "cuda":
         torch.cuda.init()
         index = torch.cuda.current_device() if device.index is None else device.index
         generators["random_state_cuda"] = torch.cuda.default_generators[index]
+    if device.type == "mps":
+        generators["random_state_mps"] = SimpleNamespace(
+            get_state=torch.mps.get_rng_state,
+            set_state=torch.mps.set_rng_state,
+            manual_seed=torch.mps.manual_seed,
+        )
     return generators
 
 
@@ -189,11 +275,13 @@ def _memory_explained(game: Game) -> Iterator[None]:
         ) from error
 
 
-def _batch_source(batches: Batches | Iterable[Any], device: torch.device) -> Callable[[int], Any]:
-    if isinstance(batches, Batches):
-        return batches.to(device).__getitem__
+def _batch_source(batches: Stream[Any] | Iterable[Any], device: torch.device) -> Callable[[int], Any]:
+    if isinstance(batches, Stream):
+        if _fits(_tensors(batches.whole), device):
+            return batches.to(device).__getitem__
+        return lambda index: _on(device, batches[index])
 
-    def forever():
+    def forever() -> Iterator[Any]:
         while True:
             empty = True
             for batch in batches:
@@ -205,7 +293,7 @@ def _batch_source(batches: Batches | Iterable[Any], device: torch.device) -> Cal
                 )
 
     stream = forever()
-    return lambda step: next(stream)
+    return lambda index: next(stream)
 
 
 def _on(device: torch.device, batch: Any) -> Any:
@@ -219,10 +307,16 @@ def _on(device: torch.device, batch: Any) -> Any:
     return batch
 
 
-def _progress(done: int, steps: int) -> tqdm:
-    # Notebooks and terminals show the bar; a log file would fill with bars and shows none.
-    quiet = {} if hasattr(builtins, "__IPYTHON__") else {"disable": None}
-    return tqdm(total=steps, initial=done, unit="step", leave=False, **quiet)
+def _tensors(batch: Any) -> list[Tensor]:
+    return [batch] if isinstance(batch, Tensor) else [tensor for part in batch for tensor in _tensors(part)]
+
+
+def _fits(tensors: list[Tensor], device: torch.device) -> bool:
+    """Whether these take at most half of the free memory of ``device``: the training needs the rest."""
+    if device.type != "cuda":
+        return True
+    new = sum(tensor.nbytes for tensor in tensors if tensor.device.type != "cuda")
+    return new <= torch.cuda.mem_get_info(device)[0] / 2
 
 
 def _read(unread: list[dict[str, Tensor]], game: Game) -> None:
@@ -231,12 +325,9 @@ def _read(unread: list[dict[str, Tensor]], game: Game) -> None:
         with _uninterrupted():
             step = game.step - len(unread)
             values = {name: term.item() for name, term in unread[0].items()}
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    raise CourseError(
-                        f"Training diverged: the term {name} became {value} at step {step}; "
-                        "lower the learning rate, or look at the terms before it in game.history."
-                    )
+            if not all(map(math.isfinite, values.values())):
+                unread.clear()
+                raise diverged(step, values)
             game.history.add(step, values)
             del unread[0]
 

@@ -1,10 +1,12 @@
 """A GAN is a game: players take turns, and in a turn only the movers lower their own cost."""
 
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
 from medgan_course import draws
 from medgan_course.errors import CourseError
+from medgan_course.train import processes
 
 Cost = Callable[["Game", Any], dict[str, Tensor]]
 
@@ -186,6 +189,16 @@ class History(dict[str, list[float]]):
             self.setdefault(name, []).append(value)
             self.steps.setdefault(name, []).append(step)
 
+    def rows(self, start: int = 0) -> list[tuple[int, dict[str, float]]]:
+        """Return ``(step, terms)`` for every step from ``start`` on in which there were terms."""
+        rows: dict[int, dict[str, float]] = {}
+        for name, values in self.items():
+            steps = self.steps[name]
+            first = bisect_left(steps, start)
+            for step, value in zip(steps[first:], values[first:], strict=True):
+                rows.setdefault(step, {})[name] = value
+        return sorted(rows.items())
+
     def copy(self) -> "History":
         """Return a copy that further steps do not change."""
         return deepcopy(self)
@@ -227,13 +240,14 @@ class Game:
                         f"{name} cannot move, because none of its parameters requires a gradient: "
                         "take it out of the movers, or unfreeze it before it becomes a player."
                     )
-            for setting, unit in (("every", "steps"), ("times", "a step")):
-                value = getattr(turn, setting)
-                if value < 1:
-                    raise CourseError(
-                        f"The turn of {turn.label} is taken {setting}={value} {unit}: "
-                        f"{setting} must be 1 or more."
-                    )
+            if turn.every < 1:
+                raise CourseError(
+                    f"The turn of {turn.label} is taken every {turn.every} steps: every must be 1 or more."
+                )
+            if turn.times < 1:
+                raise CourseError(
+                    f"The turn of {turn.label} is taken {turn.times} times: times must be 1 or more."
+                )
         moving = {module for turn in self.turns for name in turn.names for module in self[name].modules()}
         for player in self.players.values():
             for module in player.net.modules():
@@ -299,19 +313,19 @@ class Game:
             raise CourseError(
                 f"{name} keeps no past images: make it Player(net, replay=50), or leave replayed out."
             )
-        images = images.detach()
+        whole = processes.gathered(images.detach())
         if player.past is None:
-            player.past = images[:0].clone()
+            player.past = whole[:0].clone()
         if player.past.shape[1:] != images.shape[1:]:
             raise CourseError(
                 f"The past images of {name} are {tuple(player.past.shape[1:])}, "
                 f"the new ones {tuple(images.shape[1:])}: they must be of one shape."
             )
-        n = len(images)
         # Which of `pool` is shown, and which is kept, is decided on the CPU; the device copies twice.
-        pool = torch.cat([player.past, images])
-        swapped = (draws.uniform(n) < 0.5).tolist()
-        places = draws.integers(player.replay, n).tolist()
+        pool = torch.cat([player.past, whole])
+        with draws.share(0, 1):  # every process keeps the past of all
+            swapped = (draws.uniform(len(whole)) < 0.5).tolist()
+            places = draws.integers(player.replay, len(whole)).tolist()
         kept, shown = list(range(len(player.past))), []
         for new, swap, place in zip(range(len(kept), len(pool)), swapped, places, strict=True):
             if len(kept) < player.replay:
@@ -323,7 +337,7 @@ class Game:
             else:
                 shown.append(new)
         player.past = pool[kept]
-        return pool[shown]
+        return pool[processes.rows(torch.tensor(shown))]
 
     @contextmanager
     def moving(self, names: tuple[str, ...]) -> Iterator[None]:
@@ -366,9 +380,11 @@ class Game:
                 for name, term in self.take(turn, batch, autocast).items():
                     if owners.setdefault(name, turn) != turn:
                         raise CourseError(
-                            f"Two turns call a term {name}: give the term another name in one of their costs."
+                            f"Two turns call a term {name}: give it another name in the cost of one of them."
                         )
                     values.setdefault(name, []).append(term)
+        averages = {name: v[0] if len(v) == 1 else torch.stack(v).mean() for name, v in values.items()}
+        processes.average([*averages.values(), *self._statistics()])
         for player in self.players.values():
             if player.schedule is not None:
                 with warnings.catch_warnings():
@@ -376,7 +392,11 @@ class Game:
                     warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
                     player.schedule.step()
         self.step += 1
-        return {name: v[0] if len(v) == 1 else torch.stack(v).mean() for name, v in values.items()}
+        return averages
+
+    def _statistics(self) -> list[Tensor]:
+        nets = [net for player in self.players.values() for net in (player.net, player.average) if net]
+        return [buffer for net in nets for buffer in net.buffers() if buffer.is_floating_point()]
 
     def take(
         self,
@@ -391,13 +411,17 @@ class Game:
         Raises
         ------
         CourseError
-            If the cost is no dict of scalars, or does not depend on each of the movers.
+            If the cost is no dict of scalars, does not depend on each of the movers, or, on the CPU, is not
+            finite. Nobody has then moved in this turn.
         """
         movers = [self.players[name] for name in turn.names]
         with self.moving(turn.names):
             with autocast:
                 terms = turn.cost(self, batch)
             total = _sum(terms, turn.label)
+            if total.device.type == "cpu" and not total.isfinite():
+                # Free here. Elsewhere looking would make the device wait, so fit looks now and then.
+                raise diverged(self.step, {f"{turn.label}.{name}": t.item() for name, t in terms.items()})
             for player in movers:
                 player.optimiser.zero_grad(set_to_none=True)
             # Named inputs keep the gradient from networks that are no player's, too.
@@ -407,6 +431,7 @@ class Game:
         for name, player in zip(turn.names, movers, strict=True):
             if all(p.grad is None for p in player.parameters):
                 raise _independent(turn.label, name)
+        processes.average([p.grad for player in movers for p in player.parameters if p.grad is not None])
         moved: set[nn.Parameter] = set()
         for player in movers:
             for parameter in moved.intersection(player.parameters):
@@ -417,11 +442,17 @@ class Game:
         return {f"{turn.label}.{name}": term.detach() for name, term in terms.items()}
 
     def to(self, device: torch.device | str) -> "Game":
-        """Move every network, average and optimiser to ``device``, 4-D weights in channels-last order."""
+        """Move every network, average and optimiser to ``device``, 4-D weights in channels-last order.
+
+        5-D weights stay as they are: on a CPU the other order made no measurable difference.
+        """
         for player in self.players.values():
-            player.net.to(device, memory_format=torch.channels_last)
-            if player.average is not None:
-                player.average.to(device, memory_format=torch.channels_last)
+            for net in (player.net, player.average):
+                if net is not None:
+                    net.to(device)
+                    for parameter in net.parameters():
+                        if parameter.ndim == 4:
+                            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
             if player.past is not None:
                 player.past = player.past.to(device)
             if player.optimiser is not None:
@@ -443,6 +474,15 @@ def _sum(terms: Any, label: str) -> Tensor:
     if not total.requires_grad:
         raise _independent(label, label)
     return total
+
+
+def diverged(step: int, terms: Mapping[str, float]) -> CourseError:
+    """Return the sentence for terms of which one at least is not finite."""
+    name, value = next(((n, v) for n, v in terms.items() if not isfinite(v)), ("sum", inf))
+    return CourseError(
+        f"Training diverged: the term {name} became {value} at step {step}; "
+        "lower the learning rate, or look at the terms before it in game.history."
+    )
 
 
 def _independent(label: str, name: str) -> CourseError:
