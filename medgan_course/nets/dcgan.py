@@ -1,29 +1,54 @@
-"""The DCGAN generator and discriminator (Radford, Metz & Chintala 2016) for 28, 32 and 64 pixels."""
+"""The DCGAN networks (Radford, Metz & Chintala 2016), for images and volumes of 16, 28, 32 and 64 px a side.
+
+The generator also serves as a decoder. The discriminator is a trunk, which turns an image into features, and
+a head, which reads one logit off them; encoders and discriminators with several outputs put other heads on
+the same trunk (:mod:`medgan_course.nets.heads`).
+
+``dim=3`` puts 3-D convolutions in the place of the 2-D ones and changes nothing else.
+
+MONAI's ``Generator`` and ``Discriminator`` are other networks: residual units with instance norm and PReLU
+where the paper has batch norm, ReLU and LeakyReLU, and a discriminator that drops out units and ends in a
+sigmoid.
+"""
 
 from math import log2
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from medgan_course.errors import CourseError
+from medgan_course.nets import latent
 
 # Side of the first feature map; doublings lead from it to the image side (7 -> 14 -> 28; 4 -> ... -> 64).
-START = {28: 7, 32: 4, 64: 4}
+START = {16: 4, 28: 7, 32: 4, 64: 4}
+
+CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+Weighted = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
 
 
-def _start_and_doublings(size: int) -> tuple[int, int]:
+def _start_and_doublings(size: int, dim: int) -> tuple[int, int]:
     if size not in START:
-        raise CourseError(f"A DCGAN of {size!r} px is not defined here: choose size 28, 32 or 64.")
+        raise CourseError(f"A DCGAN of {size!r} px is not defined here: choose size 16, 28, 32 or 64.")
+    if dim not in CONVOLUTION:
+        raise CourseError(f"A DCGAN in {dim!r} dimensions is not defined here: choose dim=2 or dim=3.")
     return START[size], int(log2(size // START[size]))
 
 
+def _check_norm(norm: str, known: tuple[str, ...], net: str) -> None:
+    if norm not in known:
+        choices = ", ".join(map(repr, known[:-1])) + f" or {known[-1]!r}"
+        raise CourseError(f"norm={norm!r} is not known to the DCGAN {net}: choose {choices}.")
+
+
 def init_dcgan(net: nn.Module) -> None:
-    """Draw convolution weights from N(0, 0.02) and batch-norm gains from N(1, 0.02), as in the paper."""
+    """Draw weights from N(0, 0.02) and batch-norm gains from N(1, 0.02), as in the paper."""
     for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, Weighted):
             nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             nn.init.normal_(module.weight, 1.0, 0.02)
 
 
@@ -32,7 +57,7 @@ class Generator(nn.Module):
 
     Parameters
     ----------
-    size : {28, 32, 64}
+    size : {16, 28, 32, 64}
         Image side in pixels.
     z_dim : int
         Length of the latent vector.
@@ -40,75 +65,122 @@ class Generator(nn.Module):
         Channels of the last hidden feature map; each earlier one has twice as many.
     channels : int
         Image channels; 1 for grey.
+    norm : {"batch", "none"}
+        ``"batch"`` is the paper's. ``"none"`` is for the comparison that shows what batch norm does.
+    dim : {2, 3}
+        2 for images, 3 for volumes.
     """
 
-    def __init__(self, size: int, z_dim: int = 64, base: int = 32, channels: int = 1) -> None:
+    def __init__(
+        self,
+        size: int,
+        z_dim: int = 64,
+        base: int = 32,
+        channels: int = 1,
+        norm: str = "batch",
+        dim: int = 2,
+    ) -> None:
         super().__init__()
-        start, doublings = _start_and_doublings(size)
-        self.z_dim = z_dim
+        start, doublings = _start_and_doublings(size, dim)
+        _check_norm(norm, ("batch", "none"), "generator")
+        batch_norm = norm == "batch"
+        self.z_dim, self.dim = z_dim, dim
         width = base * 2 ** (doublings - 1)
-        layers = [nn.ConvTranspose2d(z_dim, width, start, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers: list[nn.Module] = [TRANSPOSED[dim](z_dim, width, start, bias=not batch_norm)]
         for _ in range(doublings - 1):
-            layers += [nn.ConvTranspose2d(width, width // 2, 4, stride=2, padding=1, bias=False)]
-            layers += [nn.BatchNorm2d(width // 2), nn.ReLU()]
+            layers += [BATCH_NORM[dim](width)] if batch_norm else []
+            layers += [nn.ReLU()]
+            layers += [TRANSPOSED[dim](width, width // 2, 4, stride=2, padding=1, bias=not batch_norm)]
             width //= 2
-        layers += [nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1), nn.Tanh()]
+        layers += [BATCH_NORM[dim](width)] if batch_norm else []
+        layers += [nn.ReLU(), TRANSPOSED[dim](width, channels, 4, stride=2, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         init_dcgan(self)
 
     def latent(self, n: int, *, seed: int | None = None) -> Tensor:
         """Draw latent vectors ``(n, z_dim)`` from N(0, I) on this net's device; a ``seed`` repeats them."""
-        device = next(self.parameters()).device
-        if seed is None:
-            return torch.randn(n, self.z_dim, device=device)
-        # Drawn on the CPU, so that a seed means the same images on every device.
-        return torch.randn(n, self.z_dim, generator=torch.Generator().manual_seed(seed)).to(device)
+        return latent.normal(self, n, self.z_dim, seed=seed)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map ``z`` ``(N, z_dim)`` to images ``(N, channels, size, size)`` in [-1, 1]."""
-        return self.layers(z[:, :, None, None])
+        """Map ``z`` ``(N, z_dim)`` to images ``(N, channels, size, size)`` in [-1, 1], or to such volumes."""
+        return self.layers(z[(..., *[None] * self.dim)])
 
 
-class Discriminator(nn.Module):
-    """Image to logit: strided convolutions, LeakyReLU(0.2), and batch norm except on the input.
+class Trunk(nn.Module):
+    """Image to features: strided convolutions, LeakyReLU(0.2), and batch norm except on the input.
 
     Parameters
     ----------
-    size, base, channels
+    size, base, channels, dim
         As for :class:`Generator`.
-    norm : {"batch", "spectral"}
+    norm : {"batch", "spectral", "none"}
         ``"batch"`` is the paper's. ``"spectral"`` has no batch norm and divides every weight by its largest
-        singular value instead (Miyato et al. 2018), which keeps a long training stable.
+        singular value instead (Miyato et al. 2018), which keeps a long training stable. ``"none"`` is for
+        critics under a gradient penalty: this acts on each image alone, which batch norm mixes.
     """
 
-    def __init__(self, size: int, base: int = 32, channels: int = 1, norm: str = "batch") -> None:
+    def __init__(
+        self, size: int, base: int = 32, channels: int = 1, norm: str = "batch", dim: int = 2
+    ) -> None:
         super().__init__()
-        if norm not in ("batch", "spectral"):
-            raise CourseError(
-                f"norm={norm!r} is not known to the DCGAN discriminator: choose 'batch' or 'spectral'."
-            )
-        start, doublings = _start_and_doublings(size)
-        self.shape = (channels, size, size)
+        start, doublings = _start_and_doublings(size, dim)
+        _check_norm(norm, ("batch", "spectral", "none"), "discriminator")
+        self.shape = (channels, *[size] * dim)
+        self.norm = norm
         layers: list[nn.Module] = []
         width_in, width = channels, base
         for block in range(doublings):
             batch_norm = norm == "batch" and block > 0
-            layers.append(nn.Conv2d(width_in, width, 4, stride=2, padding=1, bias=not batch_norm))
-            if batch_norm:
-                layers.append(nn.BatchNorm2d(width))
-            layers.append(nn.LeakyReLU(0.2))
+            layers += [CONVOLUTION[dim](width_in, width, 4, stride=2, padding=1, bias=not batch_norm)]
+            layers += [BATCH_NORM[dim](width)] if batch_norm else []
+            layers += [nn.LeakyReLU(0.2)]
             width_in, width = width, width * 2
-        layers.append(nn.Conv2d(width_in, 1, start))
         self.layers = nn.Sequential(*layers)
-        init_dcgan(self)
-        if norm == "spectral":
-            for module in self.layers:
-                if isinstance(module, nn.Conv2d):
+        self.n_features = width_in * start**dim
+        self._finish(self)
+
+    def _finish(self, net: nn.Module) -> None:
+        init_dcgan(net)
+        if self.norm == "spectral":
+            for module in list(net.modules()):
+                if isinstance(module, Weighted):
                     spectral_norm(module)
 
+    def head(self, outputs: int) -> nn.Linear:
+        """Return a new linear layer, initialised and normed as the trunk, for ``outputs`` numbers."""
+        linear = nn.Linear(self.n_features, outputs)
+        self._finish(linear)
+        return linear
+
     def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, channels, size, size)`` to logits ``(N,)``; positive means "real"."""
+        """Map images ``(N, channels, size, size)``, or volumes, to features ``(N, n_features)``.
+
+        These are the last feature map, a quarter of the image's side or smaller, flattened.
+        """
         if images.shape[1:] != self.shape:
             expected = ", ".join(map(str, ("N", *self.shape)))
-            raise CourseError(f"This discriminator takes images ({expected}), not {tuple(images.shape)}.")
-        return self.layers(images).flatten()
+            raise CourseError(f"This network takes images ({expected}), not {tuple(images.shape)}.")
+        return self.layers(images).flatten(1)
+
+
+class Discriminator(nn.Module):
+    """Image to logit: the trunk, and a linear read-out.
+
+    ``discriminator.trunk(images)`` are the features before the last layer.
+
+    Parameters
+    ----------
+    size, base, channels, norm, dim
+        As for :class:`Trunk`.
+    """
+
+    def __init__(
+        self, size: int, base: int = 32, channels: int = 1, norm: str = "batch", dim: int = 2
+    ) -> None:
+        super().__init__()
+        self.trunk = Trunk(size, base, channels, norm, dim)
+        self.head = self.trunk.head(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images ``(N, channels, size, size)``, or volumes, to logits ``(N,)``; positive means "real"."""
+        return self.head(self.trunk(images)).flatten()

@@ -5,22 +5,61 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from medgan_course import draws, pretrained
 from medgan_course.errors import CourseError
-from medgan_course.nets.dcgan import Discriminator, Generator
+from medgan_course.nets.dcgan import Discriminator, Generator, Trunk
 
-SIZES = {28: (7, 2), 32: (4, 3), 64: (4, 4)}  # image side: first feature map, doublings
+SIZES = {16: (4, 2), 28: (7, 2), 32: (4, 3), 64: (4, 4)}  # image side: first feature map, doublings
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("norm", ["batch", "spectral"])
+@pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
 def test_shapes_and_range(size, channels, norm):
-    generator = Generator(size, z_dim=10, base=4, channels=channels)
+    in_generator = "batch" if norm == "batch" else "none"
+    generator = Generator(size, z_dim=10, base=4, channels=channels, norm=in_generator)
     images = generator(20 * torch.randn(3, 10))
     assert images.shape == (3, channels, size, size)
     assert images.abs().max() <= 1
     logits = Discriminator(size, base=4, channels=channels, norm=norm)(images)
     assert logits.shape == (3,)
+
+
+@pytest.mark.parametrize("size", [16, 28, 32])
+def test_volumes(size):
+    volumes = Generator(size, z_dim=6, base=2, dim=3)(torch.randn(2, 6))
+    assert volumes.shape == (2, 1, size, size, size)
+    discriminator = Discriminator(size, base=2, norm="none", dim=3)
+    assert discriminator(volumes).shape == (2,)
+    with pytest.raises(CourseError, match=rf"takes images \(N, 1, {size}, {size}, {size}\), not "):
+        discriminator(volumes[:, :, 0])
+
+
+def test_a_volume_net_uses_all_three_axes():
+    # Two convolutions of kernel 4 and stride 2 carry plane o from planes 4o - 3 to 4o + 6: plane 4 reaches
+    # o = 0 and 1. A 2-D net on slices would reach one.
+    torch.manual_seed(0)
+    trunk = Trunk(16, base=2, norm="none", dim=3)
+    volume = torch.zeros(1, 1, 16, 16, 16)
+    changed = volume.clone()
+    changed[0, 0, 4, 8, 8] = 1
+    shape = (4, 4, 4, 4)  # channels, depth, height, width
+    difference = (trunk(volume) - trunk(changed)).view(shape).abs().amax(dim=(0, 2, 3))
+    assert (difference > 0).tolist() == [True, True, False, False]
+
+
+def test_the_shipped_generator_still_loads_and_draws():
+    generator = pretrained.load("dcgan_pneumoniamnist_64", Generator)
+    assert generator(generator.latent(2, seed=0)).std() > 0.1
+
+
+def test_the_discriminator_is_a_linear_read_out_of_its_features():
+    discriminator = Discriminator(28, base=4)
+    images = torch.randn(3, 1, 28, 28)
+    features = discriminator.trunk(images)
+    assert features.shape == (3, discriminator.trunk.n_features) == (3, 8 * 7 * 7)
+    weight, bias = discriminator.head.weight, discriminator.head.bias
+    torch.testing.assert_close(discriminator(images), features @ weight[0] + bias)
 
 
 def test_the_generator_ends_in_tanh():
@@ -59,7 +98,7 @@ def test_initial_weights(net):
     torch.manual_seed(0)
     convolutions, gains = [], []
     for module in net(64, base=32).modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             convolutions.append(module.weight.flatten())
         elif isinstance(module, nn.BatchNorm2d):
             gains.append(module.weight)
@@ -72,25 +111,32 @@ def test_initial_weights(net):
 
 
 def test_batch_norm_everywhere_but_at_the_image():
-    discriminator = Discriminator(64)
-    kinds = [type(layer).__name__ for layer in discriminator.layers]
+    layers = Trunk(64).layers
+    kinds = [type(layer).__name__ for layer in layers]
     block = ["Conv2d", "BatchNorm2d", "LeakyReLU"]
-    assert kinds == ["Conv2d", "LeakyReLU", *block * 3, "Conv2d"]
-    assert {layer.negative_slope for layer in discriminator.layers if isinstance(layer, nn.LeakyReLU)} == {
-        0.2
-    }
+    assert kinds == ["Conv2d", "LeakyReLU", *block * 3]
+    assert {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)} == {0.2}
     assert [type(layer).__name__ for layer in Generator(64).layers[-2:]] == ["ConvTranspose2d", "Tanh"]
-    assert "BatchNorm2d" not in [type(layer).__name__ for layer in Discriminator(64, norm="spectral").layers]
+    for net in (Trunk(64, norm="spectral"), Trunk(64, norm="none"), Generator(64, norm="none")):
+        assert not [layer for layer in net.layers if isinstance(layer, nn.BatchNorm2d)]
+
+
+def test_without_batch_norm_a_logit_does_not_depend_on_the_other_images():
+    images = torch.randn(4, 1, 28, 28)
+    for norm in ("batch", "none"):
+        discriminator = Discriminator(28, base=4, norm=norm)
+        alone, beside = discriminator(images[:2])[0], discriminator(images)[0]
+        assert torch.isclose(alone, beside, rtol=1e-5) == (norm == "none")
 
 
 def test_spectral_norm_makes_every_largest_singular_value_one():
     torch.manual_seed(0)
-    discriminator = Discriminator(28, base=8, norm="spectral")
+    discriminator = Discriminator(28, base=4, norm="spectral")
     images = torch.rand(2, 1, 28, 28) * 2 - 1
     with torch.no_grad():
         for _ in range(100):
             discriminator(images)
-    layers = [layer for layer in discriminator.layers if isinstance(layer, nn.Conv2d)]
+    layers = [layer for layer in discriminator.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     assert len(layers) == 3
     for layer in layers:
         assert is_parametrized(layer, "weight")
@@ -117,6 +163,16 @@ def test_without_a_seed_the_latent_comes_from_the_global_state():
     assert torch.equal(first, generator.latent(4))
 
 
+def test_processes_that_share_a_batch_draw_the_latents_of_one():
+    generator = Generator(28, z_dim=5, base=4)
+    torch.manual_seed(8)
+    whole = generator.latent(6)
+    for rank in range(2):
+        torch.manual_seed(8)
+        with draws.share(rank, 2):
+            assert torch.equal(generator.latent(3), whole[3 * rank : 3 * rank + 3])
+
+
 def test_the_latent_is_standard_normal():
     z = Generator(28, z_dim=50, base=4).latent(2000, seed=0)
     assert z.mean().item() == pytest.approx(0, abs=5 / 1e5**0.5)
@@ -133,15 +189,23 @@ def test_a_seed_means_the_same_latent_on_every_device():
 
 
 @pytest.mark.parametrize("net", [Generator, Discriminator])
+def test_four_dimensions_are_refused_in_a_sentence(net):
+    with pytest.raises(CourseError, match=r"4 dimensions .* choose dim=2 or dim=3\.$"):
+        net(28, dim=4)
+
+
+@pytest.mark.parametrize("net", [Generator, Discriminator])
 @pytest.mark.parametrize("size", [0, 27, 128, "64"])
 def test_other_sizes_are_refused_in_a_sentence(net, size):
-    with pytest.raises(CourseError, match=r"choose size 28, 32 or 64\.$"):
+    with pytest.raises(CourseError, match=r"choose size 16, 28, 32 or 64\.$"):
         net(size)
 
 
 def test_other_norms_are_refused_in_a_sentence():
-    with pytest.raises(CourseError, match=r"norm='instance'.*'batch' or 'spectral'"):
+    with pytest.raises(CourseError, match=r"norm='instance'.*'batch', 'spectral' or 'none'"):
         Discriminator(28, norm="instance")
+    with pytest.raises(CourseError, match=r"norm='spectral'.*generator.*'batch' or 'none'"):
+        Generator(28, norm="spectral")
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 32, 32), (2, 3, 28, 28), (1, 28, 28)])
