@@ -14,12 +14,13 @@ from medgan_course.train import Game, Player, Turn, engine, fit
 CPU = {"device": "cpu"}
 
 
-def line(cost, **settings):
+def line(cost, *more, **settings):
     """Return a game of one player with one weight, moved by plain gradient descent."""
     net = nn.Linear(1, 1, bias=False)
     nn.init.ones_(net.weight)
     return Game(
-        {"A": Player(net, optimiser=lambda p: torch.optim.SGD(p, lr=0.1))}, [Turn("A", cost, **settings)]
+        {"A": Player(net, optimiser=lambda p: torch.optim.SGD(p, lr=0.1))},
+        [Turn("A", cost, **settings), *more],
     )
 
 
@@ -92,18 +93,18 @@ def test_history_has_a_value_a_step_under_the_terms_name():
 @pytest.mark.parametrize("steps", [7, 26, 30])
 def test_turns_every_few_steps(steps):
     moves = []
-    game = line(lambda g, x: {"a": g["A"](x).mean()})
-    game.turns.append(Turn("A", lambda g, x: moves.append(g.step) or {"b": g["A"](x).mean()}, every=3))
+    later = Turn("A", lambda g, x: moves.append(g.step) or {"b": g["A"](x).mean()}, every=3)
+    game = line(lambda g, x: {"a": g["A"](x).mean()}, later)
     history = fit(game, ONES, steps, **CPU)
     assert moves == list(range(0, steps, 3))
     assert (len(history["A.a"]), len(history["A.b"])) == (steps, len(moves))
+    assert history.steps == {"A.a": list(range(steps)), "A.b": moves}
 
 
 def test_a_first_turn_later_than_the_first_reading(monkeypatch):
     monkeypatch.setattr(engine, "READ_EVERY", 1)
-    game = line(square)
+    game = line(square, Turn("A", lambda g, x: {"b": g["A"](x).mean()}, every=4))
     game.step = 1
-    game.turns.append(Turn("A", lambda g, x: {"b": g["A"](x).mean()}, every=4))
     history = fit(game, ONES, 6, **CPU)
     assert (len(history["A.a"]), len(history["A.b"])) == (5, 1)
 
@@ -158,10 +159,8 @@ def test_divergence_names_term_and_step(start, value, bad):
 
 
 def test_divergence_of_a_term_that_is_not_there_in_every_step():
-    game = line(lambda g, x: {"a": g["A"](x).mean()})
-    game.turns.append(
-        Turn("A", lambda g, x: {"b": g["A"](x).mean() * (float("nan") if g.step == 9 else 1)}, every=3)
-    )
+    bad = Turn("A", lambda g, x: {"b": g["A"](x).mean() * (float("nan") if g.step == 9 else 1)}, every=3)
+    game = line(lambda g, x: {"a": g["A"](x).mean()}, bad)
     with pytest.raises(CourseError, match=r"the term A\.b became nan at step 9;"):
         fit(game, ONES, 20, **CPU)
 
@@ -238,19 +237,19 @@ def test_batches_of_every_form_reach_the_device():
 
 def test_an_interrupted_training_goes_on_where_it_stopped(new_game, batches, state_of, same):
     stopped, whole = new_game(), new_game()
-    first = stopped.turns[0]
+    first, second = stopped.turns
 
     def interrupted(game, batch):
         if game.step == 4:
             raise KeyboardInterrupt
         return first.cost(game, batch)
 
-    stopped.turns[0] = Turn("D", interrupted)
+    stopped.turns = Turn("D", interrupted), second
     with pytest.raises(KeyboardInterrupt):
         fit(stopped, batches, 8, **CPU)
     assert stopped.step == 4
     assert {len(values) for values in stopped.history.values()} == {4}
-    stopped.turns[0] = first
+    stopped.turns = first, second
     fit(stopped, batches, 8, **CPU)
     fit(whole, batches, 8, **CPU)
     assert same(state_of(stopped), state_of(whole))
@@ -259,14 +258,16 @@ def test_an_interrupted_training_goes_on_where_it_stopped(new_game, batches, sta
 @pytest.mark.parametrize("player", [0, 1], ids=["in the first turn", "in the second turn"])
 def test_an_interrupt_waits_until_the_step_is_complete(new_game, batches, state_of, same, player):
     stopped, whole = new_game(), new_game()
-    turn = stopped.turns[player]
+    turns = list(stopped.turns)
+    turn = turns[player]
 
     def interrupted(game, batch):
         if game.step == 4:
             signal.raise_signal(signal.SIGINT)
         return turn.cost(game, batch)
 
-    stopped.turns[player] = Turn(turn.names, interrupted)
+    turns[player] = Turn(turn.names, interrupted)
+    stopped.turns = tuple(turns)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         fit(stopped, batches, 8, **CPU)
@@ -307,9 +308,12 @@ def test_a_bar_is_shown_in_a_terminal_and_not_in_a_log(monkeypatch, capsys, term
     assert ("step/s" in capsys.readouterr().err) == shown
 
 
-@pytest.mark.parametrize("precision", ["float16", "bf16", 16])
-def test_an_unknown_precision_is_a_sentence(precision):
-    with pytest.raises(CourseError, match="choose 'float32' or 'bfloat16'"):
+@pytest.mark.parametrize(
+    ("precision", "hint"),
+    [("float61", "did you mean 'float16'"), ("bf", "there are float32, bfloat16, float16"), (16, "float")],
+)
+def test_an_unknown_precision_is_a_sentence(precision, hint):
+    with pytest.raises(CourseError, match=f"{precision!r} is not known to fit: .*{hint}"):
         fit(line(square), ONES, 1, precision=precision, **CPU)
 
 
