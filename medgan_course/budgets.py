@@ -6,12 +6,17 @@ laptop with two cores, minutes) and ``gpu`` (Colab or better). Without it, a mac
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
+from typing import TypeVar
 
-from medgan_course.errors import CourseError
+from medgan_course.errors import CourseError, did_you_mean
 
-PROFILES = ("smoke", "cpu", "gpu")
+# Each profile with the seeds of its experiments.
+PROFILES = {"smoke": (0,), "cpu": (0, 1, 2), "gpu": (0, 1, 2)}
+
+Choice = TypeVar("Choice")
 
 
 def profile() -> str:
@@ -28,18 +33,37 @@ def profile() -> str:
 
         return "gpu" if torch.cuda.is_available() else "cpu"
     if name not in PROFILES:
-        near = get_close_matches(name.lower(), PROFILES, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise CourseError(
-            f"MEDGAN_PROFILE is {name!r}, which is no profile{hint}: "
+            f"MEDGAN_PROFILE is {name!r}, which is no profile ({did_you_mean(name, PROFILES)}): "
             f"set it to one of {', '.join(PROFILES)}, or unset it."
         )
     return name
 
 
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Put profile ``name`` in force for as long as the context lasts, in this process and those it starts."""
+    before = os.environ.get("MEDGAN_PROFILE")
+    os.environ["MEDGAN_PROFILE"] = name
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MEDGAN_PROFILE"]
+        else:
+            os.environ["MEDGAN_PROFILE"] = before
+
+
+def seeds() -> tuple[int, ...]:
+    """Return the seeds of an experiment in the profile in force."""
+    return PROFILES[profile()]
+
+
 @dataclass(frozen=True)
 class Budget:
     """The numbers that a run takes from its profile.
+
+    A system that needs another one declares it in a dataclass of its own that starts from this one.
 
     Attributes
     ----------
@@ -62,6 +86,6 @@ class Budget:
     n_score: int
 
 
-def choose(**budgets: Budget) -> Budget:
+def choose(**budgets: Choice) -> Choice:
     """Return the budget of the profile in force, from ``smoke=``, ``cpu=`` and ``gpu=``."""
     return budgets[profile()]

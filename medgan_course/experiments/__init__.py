@@ -1,0 +1,44 @@
+"""Claims, the protocol that tests them, and the cards that keep what came out.
+
+A system's file has a function ``experiment`` that says what is compared; ``medgan run`` does the rest: seeds,
+resumption, intervals, verdicts, the card. This is a whole one::
+
+    def budget() -> Budget:
+        return choose(smoke=Budget(...), cpu=Budget(...), gpu=Budget(...))
+
+    def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment:
+        train, test = (data.load(dataset, size=budget.size, split=split) for split in ("train", "test"))
+
+        def dcgan_arm(run: Run) -> Outcome:
+            game = dcgan(budget.size, base=budget.base, seed=run.seed)
+            run.fit(game, train.batches(budget.batch_size, seed=run.seed), budget.steps)
+            return {"brightness": sample(game).mean(dim=(1, 2, 3))}  # one value an image
+
+        def real_arm(run: Run) -> Outcome:  # a reference row: nothing is trained
+            return {"brightness": test.images.mean(dim=(1, 2, 3))}
+
+        return Experiment(
+            data=[train, test],
+            arms={"DCGAN": dcgan_arm, "real images": real_arm},
+            claims=[
+                Claim(
+                    "Generated images are at least as bright as grey -0.5.",
+                    metric="brightness",
+                    variant="DCGAN",
+                    better="higher",
+                    margin=-0.5,
+                    references=["real images"],
+                )
+            ],
+        )
+
+``medgan run dcgan --set steps=200 --set dataset=breastmnist`` sets the fields of the budget and the keyword
+parameters of ``experiment``, with the types they have there. Nothing is trained in ``experiment`` itself;
+what every arm needs (data, features of the real images) is made there once.
+"""
+
+from medgan_course.experiments.card import ResultsCard
+from medgan_course.experiments.claim import Claim, Outcome
+from medgan_course.experiments.runner import Experiment, Run, run
+
+__all__ = ["Claim", "Experiment", "Outcome", "ResultsCard", "Run", "run"]

@@ -1,0 +1,415 @@
+"""Run an experiment: every seed, every arm, resumable at any moment; then judge its claims."""
+
+import ast
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import platform
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import medgan_course
+from medgan_course import budgets, systems
+from medgan_course.data import Dataset
+from medgan_course.errors import CourseError, did_you_mean
+from medgan_course.experiments.card import ResultsCard, quantities, rounded
+from medgan_course.experiments.claim import Claim, Outcome, interval, verdict
+from medgan_course.train import Game, fit
+from medgan_course.writing import replacing
+
+Arm = Callable[["Run"], Outcome]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a system's ``experiment`` returns: arms to train, and claims about them.
+
+    Parameters
+    ----------
+    arms : mapping of str to callable
+        ``arm(run) -> Outcome`` trains one arm with ``run.seed`` and scores it. Reference rows, such as real
+        images or bicubic interpolation, are arms that train nothing.
+    claims : sequence of Claim
+        What is compared, with thresholds.
+    data : sequence of Dataset or dict
+        Every set that was trained or scored on. For a set that is no ``Dataset``, a dict with ``name``,
+        ``split``, ``size``, ``n``, ``source`` and ``surrogate``.
+    """
+
+    arms: Mapping[str, Arm]
+    claims: Sequence[Claim]
+    data: Sequence[Dataset | dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        for claim in self.claims:
+            for name in claim.arms:
+                if name not in self.arms:
+                    raise CourseError(
+                        f"A claim about {claim.metric} names an arm {name!r}: {did_you_mean(name, self.arms)}"
+                    )
+
+
+@dataclass
+class Run:
+    """One arm with one seed, as the arm's function sees it.
+
+    Attributes
+    ----------
+    arm : str
+        Its name.
+    seed : int
+        For weights, batches, and whatever else is drawn.
+    folder : Path
+        Where its trainings keep their checkpoints.
+    parameters : dict of str to int
+        Trainable weights of every player that :meth:`fit` has trained.
+    """
+
+    arm: str
+    seed: int
+    folder: Path
+    parameters: dict[str, int] = field(default_factory=dict)
+
+    def fit(
+        self, game: Game, batches: Any, steps: int, *, name: str | None = None, **options: Any
+    ) -> dict[str, list[float]]:
+        """Train as :func:`medgan_course.train.fit` does, with this run's seed, and resume where it stopped.
+
+        Parameters
+        ----------
+        game, batches, steps, **options
+            As for ``fit``.
+        name : str, optional
+            Of the training; default: the arm's. An arm that trains twice gives two names. Two arms that give
+            the same name, and the same game, share one training of each seed.
+
+        Returns
+        -------
+        dict
+            The history.
+        """
+        for player, entry in game.players.items():
+            self.parameters[player] = sum(p.numel() for p in entry.parameters)
+        checkpoint = self.folder / f"{_file_name(name or self.arm)}.checkpoint.safetensors"
+        return fit(game, batches, steps, seed=self.seed, checkpoint=checkpoint, **options)
+
+
+def find(name: str) -> str:
+    """Return the module name of a system from its number, such as ``S03``, or its name, such as ``dcgan``.
+
+    Raises
+    ------
+    CourseError
+        If there is none; the nearest is suggested.
+    """
+    known = titles()
+    numbers = {title.partition(",")[0].lower(): module for module, title in known.items()}
+    wanted = name.lower().replace("-", "_")
+    module = numbers.get(wanted, wanted)
+    if module not in known:
+        raise CourseError(f"There is no system {name!r}: {did_you_mean(wanted, [*known, *numbers])}")
+    return module
+
+
+def titles() -> dict[str, str]:
+    """Return ``{"dcgan": "S03, DCGAN (...)"}`` for every file in ``systems/``, in the order of their numbers.
+
+    The first line of a file's docstring is its title; nothing is imported to read it.
+    """
+    found = {}
+    for path in Path(systems.__file__).parent.glob("*.py"):
+        title = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0].rstrip(".")
+        if title[:1] == "S" and title.partition(",")[0][1:].isdigit():
+            found[path.stem] = title
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def run(
+    name: str,
+    *,
+    profile: str | None = None,
+    seeds: Sequence[int] | None = None,
+    settings: Mapping[str, str] | None = None,
+    arms: Sequence[str] | None = None,
+    out: Path = Path("results"),
+    runs: Path = Path("runs"),
+    say: Callable[[str], None] = lambda line: None,
+) -> ResultsCard | None:
+    """Run a system's experiment and write its card.
+
+    An arm that has been scored for a seed is not run again; a training that was cut off goes on from its
+    checkpoint. Both hold as long as settings, data, torch and the system's own file are what they were.
+
+    Parameters
+    ----------
+    name : str
+        ``"S03"`` or ``"dcgan"``.
+    profile : {"smoke", "cpu", "gpu"}, optional
+        Default: the one in force.
+    seeds : sequence of int, optional
+        Default: the profile's.
+    settings : mapping of str to str, optional
+        Fields of the budget and keyword parameters of ``experiment``, as written on the command line.
+    arms : sequence of str, optional
+        Run only these.
+    out : Path
+        Folder of the card ``<system>-<profile>.json``; what departs from the profile is part of the name, so
+        that a trial never replaces the real thing.
+    runs : Path
+        Folder of checkpoints and outcomes.
+    say : callable
+        Told in one line what was done.
+
+    Returns
+    -------
+    ResultsCard or None
+        None while arms or seeds are missing, and in every process but the first of several.
+    """
+    module = find(name)
+    with budgets.using(profile or budgets.profile()):
+        return _run(module, seeds, settings or {}, arms, out, runs, say)
+
+
+def _run(
+    name: str,
+    seeds: Sequence[int] | None,
+    settings: Mapping[str, str],
+    only: Sequence[str] | None,
+    out: Path,
+    runs: Path,
+    say: Callable[[str], None],
+) -> ResultsCard | None:
+    module = importlib.import_module(f"{systems.__name__}.{name}")
+    if not hasattr(module, "experiment"):
+        raise CourseError(f"The system {name} has no experiment to run yet.")
+    profile, chosen = budgets.profile(), list(budgets.seeds() if seeds is None else seeds)
+    if len(set(chosen)) < len(chosen):
+        raise CourseError(f"The seeds {' '.join(map(str, chosen))} name one twice: give each once.")
+    budget, own = _typed(module, settings)
+    experiment: Experiment = module.experiment(budget, **own)
+    for arm in only or ():
+        if arm not in experiment.arms:
+            raise CourseError(f"There is no arm {arm!r}: {did_you_mean(arm, experiment.arms)}")
+    facts = [_facts(each) for each in experiment.data]
+    every = {**dataclasses.asdict(budget), **_defaults(module), **own}
+
+    depends_on = json.dumps([every, facts, torch.__version__, inspect.getsource(module)], sort_keys=True)
+    folder = runs / name / f"{profile}-{hashlib.sha256(depends_on.encode()).hexdigest()[:8]}"
+    done: dict[str, dict[int, _Done]] = {arm: {} for arm in experiment.arms}
+    for seed in chosen:
+        for arm in only or experiment.arms:
+            done[arm][seed] = _outcome(arm, experiment.arms[arm], seed, folder / f"seed-{seed}", say)
+    if only:
+        for seed in chosen:
+            for arm in experiment.arms.keys() - set(only):
+                path = folder / f"seed-{seed}" / f"{_file_name(arm)}.safetensors"
+                if path.exists():
+                    done[arm][seed] = _read(path)
+    missing = [arm for arm, found in done.items() if found.keys() != set(chosen)]
+    if missing:
+        say(f"No card yet: {', '.join(missing)} not run.")
+    if missing or _rank() > 0:
+        return None
+
+    say("Resampling seeds and images.")
+    changes = {key: value for key, value in every.items() if key in settings}
+    default_seeds = list(budgets.PROFILES[profile])
+    card = ResultsCard(
+        system=name,
+        title=titles()[name],
+        profile=profile,
+        seeds=chosen,
+        claims=[_judge(claim, done, profile) for claim in experiment.claims],
+        data=facts,
+        settings=every,
+        parameters={arm: next(iter(found.values())).parameters for arm, found in done.items()},
+        seconds={arm: [round(found[seed].seconds, 1) for seed in chosen] for arm, found in done.items()},
+        device="; ".join(dict.fromkeys(each.device for found in done.values() for each in found.values())),
+        versions={
+            "medgan-course": medgan_course.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        command=shlex.join(
+            ["medgan", "run", name, "--profile", profile, "--seeds", *map(str, chosen)]
+            + [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+        ),
+        made=datetime.now(UTC).date().isoformat(),
+    )
+    departures = [f"{key}={_file_name(str(value))}" for key, value in changes.items()]
+    if chosen != default_seeds:
+        departures.append("seeds=" + ",".join(map(str, chosen)))
+    if card.is_surrogate:
+        departures.append("surrogate")
+    path = out / f"{'-'.join([name, profile, *departures])}.json"
+    card.write(path)
+    say(f"Wrote {path}.\n\n{card}")
+    return card
+
+
+@dataclass(frozen=True)
+class _Done:
+    outcome: dict[str, Tensor]
+    seconds: float
+    parameters: dict[str, int]
+    device: str
+
+
+def _outcome(arm: str, function: Arm, seed: int, folder: Path, say: Callable[[str], None]) -> _Done:
+    """Return an arm's outcome from its file, or run it and write that."""
+    path = folder / f"{_file_name(arm)}.safetensors"
+    if path.exists():
+        say(f"seed {seed}  {arm}: done before")
+        return _read(path)
+    running = Run(arm, seed, folder)
+    with _clock(folder / f"{_file_name(arm)}.seconds.json") as seconds, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        outcome = {name: tensor.detach().cpu().contiguous() for name, tensor in function(running).items()}
+        took = seconds()
+    for name, tensor in outcome.items():
+        if tensor.ndim == 0 or not len(tensor) or not tensor.isfinite().all():
+            raise CourseError(
+                f"The outcome {name!r} of {arm} has shape {tuple(tensor.shape)} or values that are not "
+                "finite: its first axis must count the scored items, (1,) for a single number."
+            )
+    result = _Done(outcome, took, running.parameters, _device())
+    if _rank() == 0:
+        facts = {"seconds": result.seconds, "parameters": result.parameters, "device": result.device}
+        try:
+            with replacing(path) as partial:
+                save_file(outcome, partial, {"facts": json.dumps(facts)})
+        except (OSError, SafetensorError) as error:
+            raise CourseError(f"{path} cannot be written ({error}): free space and run again.") from error
+    say(f"seed {seed}  {arm}: {result.seconds:.1f} s")
+    return result
+
+
+def _read(path: Path) -> _Done:
+    try:
+        with safe_open(path, framework="pt") as file:
+            outcome = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+            return _Done(outcome, **json.loads(file.metadata()["facts"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CourseError(f"{path} is damaged ({error}): delete it, and its arm runs again.") from error
+
+
+def _judge(claim: Claim, done: Mapping[str, Mapping[int, _Done]], profile: str) -> dict[str, Any]:
+    outcomes = {arm: [each.outcome for each in done[arm].values()] for arm in claim.arms}
+    values = {arm: [rounded(claim.of(outcome)) for outcome in each] for arm, each in outcomes.items()}
+    compared = quantities(
+        claim.kind, values[claim.variant], None if claim.baseline is None else values[claim.baseline]
+    )
+    ends = [rounded(end) for end in interval(claim, outcomes)]
+    return {
+        "statement": claim.statement,
+        "metric": claim.metric,
+        "kind": claim.kind,
+        "better": claim.better,
+        "variant": claim.variant,
+        "baseline": claim.baseline,
+        "margin": claim.margin,
+        "fails": claim.fails,
+        "values": values,
+        "quantities": compared,
+        "mean": rounded(sum(compared) / len(compared)),
+        "interval": ends,
+        "verdict": verdict(
+            claim.kind, claim.better, claim.margin, claim.fails, ends, seeds=len(compared), profile=profile
+        ),
+    }
+
+
+def _facts(seen: Dataset | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(seen, Mapping):
+        return dict(seen)
+    return {
+        "name": seen.name,
+        "split": seen.split,
+        "size": seen.size,
+        "n": len(seen),
+        "source": seen.source,
+        "surrogate": seen.is_surrogate,
+    }
+
+
+def _defaults(module: ModuleType) -> dict[str, Any]:
+    """Return the experiment's own settings: the keyword parameters of ``experiment`` with their defaults."""
+    parameters = inspect.signature(module.experiment).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _typed(module: ModuleType, settings: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
+    """Return the budget with ``settings`` in it, and the experiment's own settings among them."""
+    budget = module.budget()
+    known = dataclasses.asdict(budget) | _defaults(module)
+    changed = {}
+    for name, text in settings.items():
+        if name not in known:
+            raise CourseError(f"There is no setting {name!r}: {did_you_mean(name, known)}")
+        kind = type(known[name])
+        try:
+            changed[name] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError) as error:
+            wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+            raise CourseError(f"The setting {name} is {text!r}: it must be {wanted}.") from error
+    fields = dataclasses.asdict(budget)
+    ours = {key: value for key, value in changed.items() if key not in fields}
+    return dataclasses.replace(budget, **{k: v for k, v in changed.items() if k in fields}), ours
+
+
+@contextmanager
+def _clock(path: Path) -> Iterator[Callable[[], float]]:
+    """Yield what tells the seconds of an arm so far, those of its interrupted runs included.
+
+    A run that was killed could not write how long it took: it counts up to its last checkpoint.
+    """
+    before = 0.0
+    if path.exists():
+        last = json.loads(path.read_text("utf-8"))
+        saved = [each.stat().st_mtime for each in path.parent.glob("*.checkpoint.safetensors")]
+        before = last["seconds"] + max(0.0, *saved, last["killed_after"]) - last["killed_after"]
+    started = time.time()
+
+    def write(seconds: float, killed_after: float) -> None:
+        if _rank() == 0:
+            with replacing(path) as partial:
+                partial.write_text(json.dumps({"seconds": seconds, "killed_after": killed_after}), "utf-8")
+
+    def so_far() -> float:
+        return before + time.time() - started
+
+    write(before, started)
+    try:
+        yield so_far
+    finally:
+        write(so_far(), time.time())
+
+
+def _file_name(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
+
+
+def _rank() -> int:
+    """Return this process's number among those that ``accelerate launch`` started, 0 without it."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} thread(s)"
