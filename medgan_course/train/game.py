@@ -452,7 +452,9 @@ class Game:
                     net.to(device)
                     for parameter in net.parameters():
                         if parameter.ndim == 4:
-                            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+                            # A copy, because contiguous() leaves weights of one channel in the other order.
+                            last = torch.empty_like(parameter.data, memory_format=torch.channels_last)
+                            parameter.data = last.copy_(parameter.data)
             if player.past is not None:
                 player.past = player.past.to(device)
             if player.optimiser is not None:

@@ -1,12 +1,14 @@
 """Several processes that share every batch, through Hugging Face Accelerate.
 
-``accelerate launch`` or ``torchrun`` starts a recipe several times and says so in the environment;
-:func:`~medgan_course.train.engine.fit` notices. Each process takes its rows of every batch and draws its
-rows of every random number (:mod:`medgan_course.draws`); gradients, logged terms and buffers are averaged,
-so all processes stay in one state. It is that of a single process on the whole batch, up to rounding, where
-terms are means over samples. It is not where a network or a loss looks across the batch: batch norm on the
-CPU takes the statistics of each process's rows (on CUDA it is synchronised), and relativistic averages or
-feature moments are those of these rows. Dropout masks repeat from process to process.
+``torchrun``, or on GPUs ``accelerate launch``, starts a recipe several times and says so in the environment;
+:func:`~medgan_course.train.engine.fit` notices. (On CPUs ``accelerate launch`` starts one process,
+whatever it is asked for, unless there is MPI.) Each process takes its rows of every batch and draws its rows
+of every random number (:mod:`medgan_course.draws`); gradients, logged terms and buffers are averaged, so all
+processes stay in one state. It is that of a single process on the whole batch, up to rounding, where terms
+are means over samples and the draws of a cost are for as many samples as the batch has. It is not where a
+network or a loss looks across the batch: batch norm on the CPU takes the statistics of each process's rows
+(on CUDA it is synchronised), and relativistic averages or feature moments are those of these rows. Dropout
+masks repeat from process to process.
 """
 
 import os

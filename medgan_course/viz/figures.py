@@ -1,6 +1,7 @@
 """Pictures of images and of trainings. Grey values are always shown from -1 (black) to 1 (white)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from medgan_course.errors import CourseError
+from medgan_course.train.game import History
 from medgan_course.viz.style import COLOURS, WIDTH, finished
 
 
@@ -56,25 +58,32 @@ def curves(history: Mapping[str, Sequence[float]], *, smooth: int = 25, equilibr
     Parameters
     ----------
     history : mapping
-        What :func:`medgan_course.train.fit` returns.
+        What :func:`medgan_course.train.fit` returns; each term is drawn at its own steps. The values of a
+        plain dict are drawn at steps 0, 1, 2, ...
     smooth : int
         Window of the running mean drawn over the faint raw values.
     equilibrium : bool
-        Mark ln 2, the value of each non-saturating term when the discriminator cannot tell real from
-        generated.
+        The terms are those of the non-saturating loss: write their formulas, and mark ln 2, the value of each
+        when the discriminator cannot tell real from generated.
     """
+    if not history:
+        raise CourseError("The history is empty: there is nothing to draw before the first step.")
     figure, axes = plt.subplots()
     labels = {
         "D.real": r"D, real: $-\log\sigma(D(x))$",
         "D.fake": r"D, generated: $-\log(1-\sigma(D(G(z))))$",
         "G.adversarial": r"G: $-\log\sigma(D(G(z)))$",
     }
-    for (name, values), colour in zip(history.items(), COLOURS.values(), strict=False):
-        values = np.asarray(values)
+    steps = history.steps if isinstance(history, History) else {}
+    # More terms than colours: the dashes tell them apart. The last colour, grey, is that of ln 2.
+    strokes = [(colour, dashes) for dashes in ("-", "--", ":") for colour in list(COLOURS.values())[:-1]]
+    for (name, values), (colour, dashes) in zip(history.items(), cycle(strokes), strict=False):
+        at = steps.get(name, range(len(values)))
         window = max(1, min(smooth, len(values) // 4))
-        mean = np.convolve(values, np.ones(window) / window, mode="valid")
-        axes.plot(values, color=colour, alpha=0.15, linewidth=0.6)
-        axes.plot(np.arange(len(mean)) + (window - 1) / 2, mean, color=colour, label=labels.get(name, name))
+        mean, middle = (np.convolve(each, np.ones(window) / window, mode="valid") for each in (values, at))
+        axes.plot(at, values, color=colour, alpha=0.15, linewidth=0.6)
+        label = labels.get(name, name) if equilibrium else name
+        axes.plot(middle, mean, color=colour, linestyle=dashes, label=label)
     if equilibrium:
         axes.axhline(np.log(2), color=COLOURS["grey"], linestyle=":", linewidth=1)
         # Beside the axes, where no curve runs through it.
@@ -86,7 +95,7 @@ def curves(history: Mapping[str, Sequence[float]], *, smooth: int = 25, equilibr
             textcoords="offset points",
             va="center",
         )
-    axes.set(xlabel="step", ylabel="cost (nats)")
+    axes.set(xlabel="step", ylabel="cost (nats)" if equilibrium else "cost")
     if min(map(min, history.values())) >= 0:
         axes.set_ylim(bottom=0)
     figure.legend(loc="outside upper left", ncols=1)
