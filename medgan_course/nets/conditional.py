@@ -40,10 +40,14 @@ class LabelledGenerator(nn.Module):
         z = self.generator.latent(n, seed=seed)
         return z[:, : z.shape[1] - self.embedding.embedding_dim]
 
+    def joined(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Return what the generator inside gets: ``z`` of :meth:`latent`, then the labels' embeddings."""
+        _check(labels, len(z))
+        return torch.cat((z, self.embedding(labels)), 1)
+
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """Map ``z`` of :meth:`latent` and labels ``(N,)`` to images."""
-        _check(labels, len(z))
-        return self.generator(torch.cat((z, self.embedding(labels)), 1))
+        return self.generator(self.joined(z, labels))
 
 
 class LabelMap(nn.Module):
