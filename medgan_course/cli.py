@@ -9,13 +9,133 @@ from pathlib import Path
 
 import click
 
+from medgan_course import budgets
 from medgan_course.errors import CourseError
+
+# Most commands import torch when they run, not here: --help need not wait for it.
 
 
 @click.group()
 @click.version_option(package_name="medgan-course")
 def main() -> None:
-    """Work on the course: its exercises and its address."""
+    """Run the course's experiments, read their results, and work on its exercises."""
+
+
+class _ManySeeds(click.Command):
+    """A command whose ``--seeds 0 1 2`` counts as ``--seeds 0 --seeds 1 --seeds 2``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread, listing = [], False
+        for arg in args:
+            listing = arg == "--seeds" or (listing and arg.isdigit())
+            spread += ["--seeds", arg] if listing and arg != "--seeds" else [] if listing else [arg]
+        if "--seeds" in args and "--seeds" not in spread:
+            raise click.UsageError("--seeds needs whole numbers, such as --seeds 0 1 2.", ctx)
+        return super().parse_args(ctx, spread)
+
+
+@main.command(cls=_ManySeeds)
+@click.argument("system", required=False)
+@click.option(
+    "--profile", type=click.Choice(list(budgets.PROFILES)), help="Default: MEDGAN_PROFILE, or by device."
+)
+@click.option("--seeds", type=click.IntRange(min=0), multiple=True, help="Such as --seeds 0 1 2.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
+@click.option(
+    "--arm", "arms", multiple=True, help="Run only this arm; repeatable. No card until all have run."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Folder of the card.",
+)
+def run(
+    system: str | None,
+    profile: str | None,
+    seeds: tuple[int, ...],
+    settings: tuple[str, ...],
+    arms: tuple[str, ...],
+    out: Path,
+) -> None:
+    """Run the experiment of SYSTEM, such as S03 or dcgan, and write its results card.
+
+    Without SYSTEM, list them all. An interrupted run goes on where it was when the same command is given
+    again; what it needs for that lies in runs/.
+    """
+    import torch
+
+    from medgan_course import experiments
+
+    if system is None:
+        _list_systems()
+        return
+    changed = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise CourseError(f"--set {setting} gives no value: write --set {setting}=VALUE.")
+        changed[name] = value
+    torch.set_flush_denormal(True)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes only one speaks
+    try:
+        experiments.run(
+            system,
+            profile=profile,
+            seeds=seeds or None,
+            settings=changed,
+            arms=arms,
+            out=out,
+            say=click.echo if first else lambda line: None,
+        )
+    except KeyboardInterrupt:
+        if first:
+            click.echo("\nStopped. Give the same command again to go on from the last checkpoint.", err=True)
+        raise SystemExit(130) from None
+
+
+def _list_systems() -> None:
+    from medgan_course.experiments import card, runner
+
+    titles = runner.titles()
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        cards = [each for each in budgets.PROFILES if (card.folder() / f"{name}-{each}.json").is_file()]
+        click.echo(f"{name:{width}}  {title}" + (f"  [card: {', '.join(cards)}]" if cards else ""))
+
+
+@main.command()
+@click.argument("system", required=False)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of the cards. Default: results/ here, or those that came with the package.",
+)
+def results(system: str | None, source: Path | None) -> None:
+    """Print a table of all results cards, or the full reports of SYSTEM."""
+    from medgan_course.experiments import card, runner
+
+    folder = source or card.folder()
+    cards = [card.ResultsCard.read(path) for path in sorted(folder.glob("*.json"))]
+    if system is not None:
+        name = runner.find(system)
+        cards = [each for each in cards if each.system == name]
+    if not cards:
+        raise CourseError(
+            f"There is no results card{f' of {system}' if system else ''} in {folder}: medgan run makes one."
+        )
+    click.echo(card.table(cards) if system is None else "\n\n\n".join(map(str, cards)))
+
+
+@main.command()
+def doctor() -> None:
+    """Say what this machine can do, and how long a chapter takes on it."""
+    from medgan_course.experiments.doctor import examine
+
+    for name, sentence in examine():
+        click.echo(f"{name:9} {sentence}")
 
 
 @main.group()
@@ -104,3 +224,7 @@ def move_repository(root: Path, url: str) -> int:
         for partial in partials.values():
             partial.unlink(missing_ok=True)
     return len(rewritten)
+
+
+if __name__ == "__main__":
+    main()  # python -m, and accelerate launch -m

@@ -214,17 +214,13 @@ def _compared(claim: Mapping[str, Any]) -> str:
 
 
 def _margin(claim: Mapping[str, Any]) -> str:
-    supports = (
-        claim["margin"] if claim["kind"] != "difference" or claim["better"] == "higher" else -claim["margin"]
-    )
-    return f"{'above' if claim['better'] == 'higher' else 'below'} {supports + 0:g}"
+    supports, _ = thresholds(claim["kind"], claim["better"], claim["margin"], claim["fails"])
+    return f"{'above' if claim['better'] == 'higher' else 'below'} {supports + 0:g}"  # no -0
 
 
 def _outcome(claim: Mapping[str, Any]) -> str:
     low, high = claim["interval"]
-    return (
-        f"95 % interval [{low:.4g}, {high:.4g}] of {_compared(claim)}; the claim wants it {_margin(claim)}."
-    )
+    return f"95 % interval of {_compared(claim)}: [{low:.4g}, {high:.4g}]; the claim says {_margin(claim)}."
 
 
 def _contradictions(claim: Mapping[str, Any], card: ResultsCard) -> Iterator[str]:
