@@ -1,12 +1,22 @@
 """Fréchet and kernel distance against closed forms, and what sampling adds to them."""
 
+import functools
+
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from sklearn.metrics.pairwise import polynomial_kernel
 
 from medgan_course.errors import CourseError
-from medgan_course.metrics.distribution import Score, compare, floor, frechet_distance, kernel_distance
+from medgan_course.metrics.distribution import (
+    compare,
+    floor,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    sliced_wasserstein,
+)
 
 
 def gaussian(n, d, seed):
@@ -77,7 +87,7 @@ def test_the_floor_draws_two_disjoint_sets():
 
 
 def test_compare_draws_n_of_each_without_replacement_and_summarises_the_draws():
-    values = iter([3.0, 1.0, 2.0, 4.0])
+    values = iter([3.0, 1.0, 2.0, 4.0, *[0.5] * 4])
 
     def record(a, b):
         assert len(set(a[:, 0].tolist())) == len(set(b[:, 0].tolist())) == 3
@@ -87,6 +97,98 @@ def test_compare_draws_n_of_each_without_replacement_and_summarises_the_draws():
     assert (score.value, score.n) == (2.5, 3)
     # Quantiles by interpolation: 1 + 0.025 * 3 and 4 - 0.025 * 3, 1.425 from the mean, times sqrt(2).
     assert (score.low, score.high) == pytest.approx((2.5 - 1.425 * 2**0.5, 2.5 + 1.425 * 2**0.5))
+    assert (score.floor.value, score.floor.n, score.floor.floor) == (0.5, 3, None)
+
+
+def test_the_floor_within_a_score_is_the_floor_by_itself():
+    real, fake = gaussian(60, 3, 11), gaussian(60, 3, 12) + 1
+    score = compare(frechet_distance, real, fake, n=20, repeats=5, seed=4)
+    assert score.floor == floor(frechet_distance, real, n=20, repeats=5, seed=4)
+    assert score.seed == score.floor.seed == 4
+
+
+def test_the_floor_of_frechet_falls_as_one_over_n_and_that_of_the_kernel_distance_stays_at_zero():
+    real = gaussian(1500, 8, 13)
+    few, many = (floor(frechet_distance, real, n=n, repeats=20).value for n in (100, 400))
+    assert few / many == pytest.approx(4, rel=0.15)
+    kernel = floor(kernel_distance, real, n=100)
+    assert kernel.low < 0 < kernel.high
+
+
+def test_every_distance_sees_a_dropped_mode():
+    mode = torch.arange(900) % 3
+    real = gaussian(900, 4, 14) + 4 * torch.nn.functional.one_hot(mode, 4)
+    for distance in (frechet_distance, kernel_distance, sliced_wasserstein):
+        beyond = compare(distance, real, real[mode != 2], n=300, repeats=10)
+        assert beyond.low > beyond.floor.high
+
+
+def test_sliced_wasserstein_of_a_shift_is_its_length_over_root_d():
+    a = gaussian(200, 3, 15)
+    shift = torch.tensor([1.0, -2.0, 2.0])
+    # E (theta . shift)^2 = |shift|^2 / d on the unit sphere
+    assert sliced_wasserstein(a, a + shift, projections=5000) == pytest.approx(3 / 3**0.5, rel=0.03)
+
+
+def test_sliced_wasserstein_in_one_dimension_matches_sorted_values_whatever_their_order():
+    a, b = torch.tensor([[0.0], [5.0], [1.0]]), torch.tensor([[7.0], [1.0], [0.0]])
+    # sorted: 0, 1, 5 and 0, 1, 7
+    assert sliced_wasserstein(a, b) == pytest.approx((4 / 3) ** 0.5)
+
+
+def test_sliced_wasserstein_sees_what_mean_and_covariance_do_not():
+    normal = gaussian(2000, 2, 16)
+    coins = gaussian(2000, 2, 17).sign()  # mean 0, covariance 1, too
+    frechet = compare(frechet_distance, normal, coins, n=500, repeats=5)
+    sliced = compare(sliced_wasserstein, normal, coins, n=500, repeats=5)
+    assert frechet.value < 2 * frechet.floor.high
+    assert sliced.low > 3 * sliced.floor.high
+    with pytest.raises(CourseError, match="equal size, not 2000 and 3"):
+        sliced_wasserstein(normal, coins[:3])
+
+
+def test_one_perfect_image_per_class_repeated_has_inception_score_k():
+    certain = torch.eye(5).repeat(40, 1)
+    score = inception_score(certain, torch.full((50, 5), 0.2), repeats=200)
+    assert score.value == pytest.approx(5)
+    assert score.high <= 5 + 1e-9
+    assert score.floor.value == pytest.approx(1)
+    assert (score.n, score.floor.n) == (200, 50)
+
+
+def test_inception_score_by_hand_and_against_torch_fidelity():
+    p = torch.tensor([[0.8, 0.2], [0.4, 0.6]])
+    # marginal (0.6, 0.4): half the sum of the two divergences
+    by_hand = 0.5 * (0.8 * np.log(0.8 / 0.6) + 0.2 * np.log(0.2 / 0.4))
+    by_hand += 0.5 * (0.4 * np.log(0.4 / 0.6) + 0.6 * np.log(0.6 / 0.4))
+    assert inception_score(p, p).value == pytest.approx(np.exp(by_hand), rel=1e-6)
+    metric = pytest.importorskip("torch_fidelity.metric_isc")
+    logits = gaussian(300, 7, 18) * 2
+    theirs = metric.isc_features_to_metric(logits, splits=1)["inception_score_mean"]
+    p = logits.softmax(1)
+    assert inception_score(p, p, repeats=10).value == pytest.approx(theirs, rel=1e-5)
+
+
+def test_logits_in_the_place_of_probabilities_are_refused():
+    p = torch.full((4, 2), 0.5)
+    for wrong in (torch.tensor([[2.0, -1.0]]), torch.ones(3, 2), torch.ones(4)):
+        with pytest.raises(CourseError, match="sum to 1"):
+            inception_score(wrong, p)
+
+
+def test_frechet_and_kernel_distance_agree_with_torch_fidelity():
+    fid = pytest.importorskip("torch_fidelity.metric_fid")
+    kid = pytest.importorskip("torch_fidelity.metric_kid")
+    a, b = gaussian(500, 16, 19).relu(), (1.2 * gaussian(400, 16, 20)).relu()
+    theirs = fid.fid_statistics_to_metric(
+        *[{"mu": x.double().mean(0).numpy(), "sigma": np.cov(x.double().numpy().T)} for x in (a, b)],
+        verbose=False,
+    )["frechet_inception_distance"]
+    assert frechet_distance(a, b) == pytest.approx(theirs, rel=1e-6)
+    kernel = functools.partial(polynomial_kernel, degree=3, coef0=1)  # gamma is 1 / d
+    x, y = a[:400].double().numpy(), b.double().numpy()
+    theirs = kid.mmd2(kernel(x, x), kernel(x, y), kernel(y, y))
+    assert kernel_distance(a[:400], b) == pytest.approx(theirs, rel=1e-4)
 
 
 @pytest.mark.parametrize("pool", [100, 400])
@@ -119,8 +221,3 @@ def test_asking_for_more_images_than_there_are_is_refused():
         compare(frechet_distance, gaussian(9, 2, 0), gaussian(5, 2, 0), n=3)
     with pytest.raises(CourseError, match="two disjoint sets of n = 3"):
         floor(frechet_distance, gaussian(5, 2, 0), n=3)
-
-
-def test_a_score_prints_value_and_interval_with_a_single_place_to_break_the_line():
-    text = str(Score(1.2345, 0.9, 1.5678, 250))
-    assert text.split(" ") == ["1.23", "[0.9,\N{NO-BREAK SPACE}1.57]"]
