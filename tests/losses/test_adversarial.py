@@ -145,9 +145,11 @@ def test_relativistic_logits_feel_only_differences():
     one, other = terms(RelativisticAverage, real, fake), terms(RelativisticAverage, real + 7, fake + 7)
     for name in TERMS:
         torch.testing.assert_close(one[name], other[name])
-    # The mean carries gradient to every logit of the other kind, in G's cost to its own as well.
+    # A logit is moved by its own term and by its part in the mean.
     alone = gradients(RelativisticAverage, real=(0.0,), fake=(0.0,))
     assert alone["adversarial"] == pytest.approx([-0.5 - 0.5])
+    assert alone["real"] == pytest.approx([-0.5 - 0.5])
+    assert alone["fake"] == pytest.approx([0.5 + 0.5])
 
 
 def test_the_relativistic_generator_needs_real_logits():
