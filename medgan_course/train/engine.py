@@ -132,6 +132,7 @@ def fit(
             def read() -> None:
                 _read(unread, game)
                 write()
+                _check_scale(game)
 
             def watched() -> None:
                 if watch is not None and first:
@@ -330,6 +331,15 @@ def _read(unread: list[dict[str, Tensor]], game: Game) -> None:
                 raise diverged(step, values)
             game.history.add(step, values)
             del unread[0]
+
+
+def _check_scale(game: Game) -> None:
+    """Stop when no scale, however small, keeps float16 gradients finite: the trouble is not their range."""
+    if game.scaler.is_enabled() and game.scaler.get_scale() < 1:
+        raise CourseError(
+            f"Training diverged: the float16 gradients overflow at every scale by step {game.step - 1}; "
+            "lower the learning rate, or train with precision='float32' to find the term that is to blame."
+        )
 
 
 def _check_weights(game: Game) -> None:

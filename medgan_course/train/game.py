@@ -235,11 +235,7 @@ class Game:
         self.turns = tuple(turns)
         for turn in self.turns:
             for name in turn.names:
-                if not self._player(name).parameters:
-                    raise CourseError(
-                        f"{name} cannot move, because none of its parameters requires a gradient: "
-                        "take it out of the movers, or unfreeze it before it becomes a player."
-                    )
+                _check_movable(name, self._player(name))
             if turn.every < 1:
                 raise CourseError(
                     f"The turn of {turn.label} is taken every {turn.every} steps: every must be 1 or more."
@@ -415,6 +411,8 @@ class Game:
             finite. Nobody has then moved in this turn.
         """
         movers = [self.players[name] for name in turn.names]
+        for name, player in zip(turn.names, movers, strict=True):
+            _check_movable(name, player)
         with self.moving(turn.names):
             with autocast:
                 terms = turn.cost(self, batch)
@@ -476,6 +474,14 @@ def _sum(terms: Any, label: str) -> Tensor:
     if not total.requires_grad:
         raise _independent(label, label)
     return total
+
+
+def _check_movable(name: str, player: Player) -> None:
+    if not any(parameter.requires_grad for parameter in player.parameters):
+        raise CourseError(
+            f"{name} cannot move, because none of its parameters requires a gradient: "
+            "take it out of the movers, or unfreeze it before it becomes a player."
+        )
 
 
 def diverged(step: int, terms: Mapping[str, float]) -> CourseError:

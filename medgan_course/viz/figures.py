@@ -68,7 +68,8 @@ def curves(history: Mapping[str, Sequence[float]], *, smooth: int = 25, equilibr
     """
     if not history:
         raise CourseError("The history is empty: there is nothing to draw before the first step.")
-    figure, axes = plt.subplots()
+    # A line of the legend for each term, above the axes.
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.05 + 0.25 * len(history)))
     labels = {
         "D.real": r"D, real: $-\log\sigma(D(x))$",
         "D.fake": r"D, generated: $-\log(1-\sigma(D(G(z))))$",

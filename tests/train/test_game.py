@@ -309,3 +309,244 @@ def test_a_game_goes_on_after_it_changed_devices():
     for device in ("cpu", "cuda", "cpu"):
         game.to(device).take(game.turns[0], X.to(device))
     assert all(step.item() == 3 for step in (s["step"] for s in game.players["A"].optimiser.state.values()))
+
+
+def everyone(game, x):
+    """Return a wrong cost with a second derivative: a penalty on the gradient through all players."""
+    x = x.clone().requires_grad_()
+    y = game["A"](game["B"](game["C"](x))).tanh().sum()
+    (slope,) = torch.autograd.grad(y, x, create_graph=True)
+    return {"value": y, "slope": slope.square().mean()}
+
+
+@pytest.mark.parametrize("movers", ["A", "B", ("C", "A")])
+def test_a_penalty_on_a_gradient_through_everyone_moves_the_movers_alone(movers):
+    game = three_players(Turn(movers, everyone))
+    copies = {name: deepcopy(game[name]) for name in "ABC"}
+    total = sum(everyone(copies, X).values())
+    expected = {
+        name: torch.autograd.grad(total, list(copies[name].parameters()), retain_graph=True) for name in "ABC"
+    }
+    before = weights(game)
+    game.take(game.turns[0], X)
+    assert who_moved(game, before) == set(movers)
+    for name in movers:
+        for parameter, gradient in zip(game[name].parameters(), expected[name], strict=True):
+            torch.testing.assert_close(parameter.grad, gradient)
+
+
+def infogan(*movers):
+    """Return a game in which D and Q share a trunk, as in InfoGAN (Chen et al. 2016)."""
+    torch.manual_seed(0)
+    trunk = nn.Linear(3, 3)
+    nets = {"G": (nn.Linear(3, 3),), "D": (trunk, nn.Linear(3, 1)), "Q": (trunk, nn.Linear(3, 2))}
+
+    def cost(game, x):
+        fake = game["G"](x)
+        return {"logit": game["D"](fake).square().mean(), "code": game["Q"](fake).square().mean()}
+
+    return Game({name: player(*layers) for name, layers in nets.items()}, [Turn(movers, cost)])
+
+
+@pytest.mark.parametrize("movers", [("D",), ("Q",), ("D", "Q"), ("Q", "D"), ("G", "Q"), ("G",)])
+def test_a_shared_trunk_moves_once_and_with_its_owners_alone(movers):
+    game = infogan(*movers)
+    copy = deepcopy(game)
+    terms = copy.turns[0].cost(copy, X)
+    sum(terms.values()).backward()
+    game.take(game.turns[0], X)
+    owners = {"G": "G", "D": "DQ", "Q": "DQ"}
+    for name in "GDQ":
+        for index, (now, old) in enumerate(
+            zip(game[name].parameters(), copy[name].parameters(), strict=True)
+        ):
+            may_move = set(owners[name] if index < 2 else name) & set(movers)
+            torch.testing.assert_close(now, old - 0.1 * old.grad if may_move else old)
+
+
+def test_the_first_named_mover_moves_what_two_share():
+    game = infogan("D", "Q")
+    for name, rate in (("D", 0.5), ("Q", 0.0)):
+        game.players[name].optimiser.param_groups[0]["lr"] = rate
+    trunk, old = game["D"][0].weight, game["D"][0].weight.detach().clone()
+    game.take(game.turns[0], X)
+    assert not torch.equal(trunk, old)
+
+
+def segmented():
+    """Return a game in which a segmentor, with batch norm, is part of a generator's cost and never moves."""
+    torch.manual_seed(0)
+    segmentor = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1))
+    return Game(
+        {"G": player(nn.Linear(3, 3), nn.BatchNorm1d(3)), "S": player(*segmentor)},
+        [Turn("G", lambda game, x: {"mask": game["S"](game["G"](x)).square().mean()})],
+    )
+
+
+def test_a_player_that_never_moves_stands_still_and_passes_the_gradient_on():
+    game = segmented()
+    state = deepcopy(game["S"].state_dict())
+    before = weights(game)
+    values = [game.take(game.turns[0], X)["G.mask"].item() for _ in range(30)]
+    assert who_moved(game, before) == {"G"}
+    assert all(torch.equal(value, state[key]) for key, value in game["S"].state_dict().items())
+    assert values[-1] < 0.5 * values[0]
+    assert game["G"].training
+
+
+def test_what_a_resting_player_shares_with_a_mover_stays_in_training_mode():
+    shared = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    game = Game(
+        {"A": player(shared), "B": player(shared, nn.Dropout(0.5))},
+        [Turn("A", lambda game, x: {"a": game["B"](x).mean()})],
+    )
+    assert all(module.training for module in game["A"].modules())
+    assert not game["B"][1].training
+
+
+def test_statistics_of_a_mover_follow_every_forward_pass():
+    """Said in the docstring of Game: a waiting player's weights stand still, its batch norm goes on."""
+    game = Game(
+        {"A": player(nn.Linear(3, 3)), "B": player(nn.BatchNorm1d(3))},
+        [
+            Turn("A", lambda game, x: {"a": game["B"](game["A"](x)).pow(3).mean()}),
+            Turn("B", lambda game, x: {"b": game["B"](x).pow(3).mean()}),
+        ],
+    )
+    mean = game["B"][0].running_mean.clone()
+    game.take(game.turns[0], X + 1)
+    assert not torch.equal(game["B"][0].running_mean, mean)
+
+
+def test_a_net_without_trainable_weights_may_play_but_not_move():
+    frozen = nn.Linear(3, 3).requires_grad_(False)
+    cost = through_everyone
+    nets = {"A": player(nn.Linear(3, 3)), "B": Player(frozen), "C": Player(nn.Tanh(), ema=0.9)}
+    game = Game(nets, [Turn("A", cost)])
+    before = weights(game)
+    game.to("cpu").take(game.turns[0], X)
+    assert who_moved(game, before) == {"A"}
+    with pytest.raises(CourseError, match="B cannot move, because none of its parameters requires a grad"):
+        Game(nets, [Turn(("A", "B"), cost)])
+
+
+def test_a_mover_frozen_later_is_explained_and_nobody_moves():
+    game = three_players(Turn(("A", "B"), through_everyone))
+    game["B"].requires_grad_(False)
+    before = weights(game)
+    with pytest.raises(CourseError, match="B cannot move, because none of its parameters"):
+        game.take(game.turns[0], X)
+    assert not who_moved(game, before)
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        lambda game, x: {"a": STRANGER(x).mean()},
+        lambda game, x: {"a": STRANGER(game["A"](x).detach()).mean()},
+        lambda game, x: {"a": game["B"](x).mean() + STRANGER(x).mean()},
+    ],
+)
+def test_a_cost_that_depends_on_a_stranger_alone_is_explained_and_moves_nobody(cost):
+    game = three_players(Turn("A", cost))
+    before = weights(game)
+    with pytest.raises(CourseError, match=r"cost of A does not depend on A: look for a detach\(\)"):
+        game.take(game.turns[0], X)
+    assert not who_moved(game, before)
+    assert STRANGER.weight.grad is None
+
+
+STRANGER = nn.Linear(3, 1)
+
+
+def test_a_turn_repeated_sees_the_last_batches_of_the_step_and_logs_their_mean():
+    seen = {"A": [], "B": [], "C": []}
+
+    def cost_of(name):
+        def cost(game, x):
+            seen[name].append(x[0, 0].item())
+            return {"x": game[name](x).mean() * 0 + x[0, 0]}
+
+        return cost
+
+    game = three_players(
+        Turn("A", cost_of("A"), times=3), Turn("B", cost_of("B")), Turn("C", cost_of("C"), times=2)
+    )
+    assert game.batches_per_step == 3
+    terms = game.play([torch.full((1, 3), float(i)) for i in (1, 2, 6)])
+    assert seen == {"A": [1, 2, 6], "B": [6], "C": [2, 6]}
+    assert {name: term.item() for name, term in terms.items()} == {"A.x": 3, "B.x": 6, "C.x": 4}
+    assert game.step == 1
+
+
+def test_times_moves_as_often_as_said():
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(net.weight)
+    game = Game(
+        {"A": Player(net, optimiser=sgd)},
+        [Turn("A", lambda game, x: {"a": game["A"](x).square().mean()}, times=4)],
+    )
+    game.play([torch.ones(1, 1)] * 4)
+    assert net.weight.item() == pytest.approx(0.8**4)
+
+
+def test_a_lazy_penalty_is_a_turn_of_its_own():
+    slope = 2.0
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(net.weight)
+    game = Game(
+        {"D": Player(net, optimiser=sgd)},
+        [
+            Turn("D", lambda game, x: {"loss": game["D"](x).mean()}),
+            Turn("D", lambda game, x: {"lazy": 4 * slope * game["D"](x).mean()}, every=4),
+        ],
+    )
+    taken = [sorted(game.play([torch.ones(1, 1)])) for _ in range(9)]
+    assert [step for step, names in enumerate(taken) if "D.lazy" in names] == [0, 4, 8]
+    assert net.weight.item() == pytest.approx(1 - 0.1 * (9 + 3 * 4 * slope), rel=1e-5)
+
+
+def test_two_turns_that_call_a_term_the_same_are_explained():
+    game = three_players(Turn("A", through_everyone), Turn("A", lambda g, x: {"wrong": g["A"](x).mean()}))
+    with pytest.raises(CourseError, match=r"Two turns call a term A\.wrong: give it another name"):
+        game.play([X])
+
+
+def test_a_turn_listed_twice_is_one_turn_and_logs_its_mean():
+    game = three_players(*[Turn("A", through_everyone)] * 2)
+    twin = three_players(Turn("A", through_everyone))
+    values = [twin.take(twin.turns[0], X)["A.wrong"] for _ in range(2)]
+    assert game.play([X])["A.wrong"] == torch.stack(values).mean()
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_times_is_at_least_one(times):
+    with pytest.raises(CourseError, match=f"turn of A is taken {times} times: times must be 1 or more"):
+        three_players(Turn("A", through_everyone, times=times))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"), [({"ema": 1.5}, "ema=1.5 is no decay"), ({"replay": 0}, "replay=0 keeps no")]
+)
+def test_impossible_settings_of_a_player_are_sentences(settings, sentence):
+    with pytest.raises(CourseError, match=sentence):
+        Player(nn.Linear(1, 1), **settings)
+
+
+def test_a_term_that_is_not_finite_moves_nobody_on_the_cpu():
+    def cost(game, x):
+        return {"fine": game["A"](x).mean(), "bad": game["A"](x).mean() * float("inf")}
+
+    game = three_players(Turn("A", cost))
+    before = weights(game)
+    with pytest.raises(CourseError, match=r"the term A\.bad became -?inf at step 0"):
+        game.take(game.turns[0], X)
+    assert not who_moved(game, before)
+
+
+def test_channels_last_reaches_weights_of_one_channel_and_spares_volumes():
+    nets = nn.Conv2d(1, 3, 4), nn.Conv2d(3, 1, 4), nn.Conv3d(1, 2, 3)
+    game = Game({str(i): Player(net, ema=0.5) for i, net in enumerate(nets)}, []).to("cpu")
+    assert [game[str(i)].weight.stride() for i in range(2)] == [(16, 1, 4, 1), (48, 1, 12, 3)]
+    assert game.players["0"].average.weight.stride() == (16, 1, 4, 1)
+    assert game["2"].weight.is_contiguous()
