@@ -71,9 +71,9 @@ def sliced_wasserstein(a: Tensor, b: Tensor, *, projections: int = 128, seed: in
     .. math:: \Bigl(\frac1P\sum_{p=1}^{P}\frac1n\sum_{i=1}^{n}
         \bigl((a\,\theta_p)_{(i)}-(b\,\theta_p)_{(i)}\bigr)^2\Bigr)^{1/2}
 
-    with directions :math:`\theta_p` uniform on the unit sphere and :math:`(\cdot)_{(i)}` the i-th smallest: on
-    a line the cheapest transport keeps the order. It sees every difference between distributions, not only
-    those of mean and covariance. Like FID it is biased upwards by small n.
+    with directions :math:`\theta_p` uniform on the unit sphere and :math:`(\cdot)_{(i)}` the i-th smallest:
+    on a line the cheapest transport keeps the order. It sees every difference between distributions, not
+    only those of mean and covariance. Like FID it is biased upwards by small n.
 
     Parameters
     ----------
