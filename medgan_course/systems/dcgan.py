@@ -6,27 +6,38 @@ All-convolutional networks, batch norm in both, ReLU in the generator and LeakyR
 weights from N(0, 0.02), Adam with learning rate 2e-4 and beta_1 = 0.5, the non-saturating loss, images in
 [-1, 1].
 
+    medgan run dcgan
+
+compares it with fully connected networks, and
+
     python -m medgan_course.systems.dcgan --help
 
-trains one from the command line.
+trains one generator to keep.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 import torch
-from torch import Tensor
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.optim import Adam
 
 from medgan_course import data, pretrained
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.augment import diff_augment
-from medgan_course.data.batches import Batch
-from medgan_course.losses.adversarial import NonSaturating
+from medgan_course.experiments import Claim, Experiment, Outcome, Run
+from medgan_course.metrics.distribution import frechet_distance
+from medgan_course.metrics.features import FeatureNet, features
 from medgan_course.nets.dcgan import Discriminator, Generator
+from medgan_course.systems.gan import costs, gan
 from medgan_course.train import Game, Player, Turn, fit
-from medgan_course.train.game import Cost
+from medgan_course.train.game import dcgan_adam
 
 
 def budget() -> Budget:
@@ -38,17 +49,27 @@ def budget() -> Budget:
     )
 
 
-def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = False, seed: int = 0) -> Game:
+def dcgan(
+    size: int,
+    *,
+    base: int = 32,
+    z_dim: int = 64,
+    channels: int = 1,
+    stabilised: bool = False,
+    seed: int = 0,
+) -> Game:
     """Return the game of the paper, or its stabilised variant for long trainings.
 
     Parameters
     ----------
-    size : {28, 32, 64}
+    size : {16, 28, 32, 64}
         Image side in pixels.
     base : int
         Width of both networks, see :class:`~medgan_course.nets.dcgan.Generator`.
     z_dim : int
         Length of the latent vector.
+    channels : int
+        Image channels; 1 for grey.
     stabilised : bool
         Three later ideas that keep thousands of steps on a few thousand images stable: spectral norm instead
         of batch norm in D (Miyato et al. 2018), differentiable augmentation before D (Zhao et al. 2020), and
@@ -58,49 +79,120 @@ def dcgan(size: int, *, base: int = 32, z_dim: int = 64, stabilised: bool = Fals
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = Generator(size, z_dim, base)
-        discriminator = Discriminator(size, base, norm="spectral" if stabilised else "batch")
+        generator = Generator(size, z_dim, base, channels)
+        discriminator = Discriminator(size, base, channels, norm="spectral" if stabilised else "batch")
 
-    discriminator_cost, generator_cost = costs(diff_augment) if stabilised else costs()
-
-    def adam(parameters):
-        return torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.99 if stabilised else 0.999), fused=True)
+    discriminator_cost, generator_cost = costs(seen=diff_augment) if stabilised else costs()
+    optimiser = partial(Adam, lr=2e-4, betas=(0.5, 0.99), fused=True) if stabilised else dcgan_adam
 
     return Game(
         players={
-            "G": Player(generator, optimiser=adam, ema=0.999 if stabilised else None),
-            "D": Player(discriminator, optimiser=adam),
+            "G": Player(generator, optimiser=optimiser, ema=0.999 if stabilised else None),
+            "D": Player(discriminator, optimiser=optimiser),
         },
         turns=[Turn("D", discriminator_cost), Turn("G", generator_cost)],
     )
 
 
-def costs(seen: Callable[[Tensor], Tensor] = lambda images: images) -> tuple[Cost, Cost]:
-    """Return the discriminator's and the generator's cost: the non-saturating loss.
-
-    Parameters
-    ----------
-    seen : callable
-        What happens to images ``(N, C, H, W)``, real and generated alike, before the discriminator sees them.
-    """
-
-    def generated(game: Game, batch: Batch) -> Tensor:
-        return game["G"](game["G"].latent(len(batch.images)))
-
-    def discriminator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
-        return NonSaturating.d_loss(
-            real=game["D"](seen(batch.images)), fake=game["D"](seen(generated(game, batch)))
-        )
-
-    def generator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
-        return NonSaturating.g_loss(fake=game["D"](seen(generated(game, batch))))
-
-    return discriminator_cost, generator_cost
-
-
 def sampler(game: Game) -> Generator:
     """Return the generator to sample from: the moving average where there is one, in evaluation mode."""
     return game.averaged("G", inputs=[game["G"].latent(256, seed=seed) for seed in range(4)])
+
+
+def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment:
+    """Compare DCGAN with an MLP-GAN that has at least its weights, in both networks, at equal steps.
+
+    And ask a linear classifier what the discriminator's features are worth, beside the pixels themselves and
+    a discriminator that has not been trained.
+    """
+    # Real images are compared with those of val: prevalence there is that of train, in test it is not.
+    train, val, test = (
+        data.load(dataset, size=budget.size, split=split) for split in ("train", "val", "test")
+    )
+    n = min(budget.n_score, len(val))
+    domain = pretrained.load(f"features_{dataset}_{budget.size}", FeatureNet)
+    real = features(domain, val.images[:n])
+    shape = train.images.shape[1:]
+
+    def plain(seed: int) -> Game:
+        return dcgan(budget.size, base=budget.base, channels=shape[0], seed=seed)
+
+    def score(generator: nn.Module, seed: int) -> Tensor:
+        with torch.no_grad():
+            return features(domain, generator(generator.latent(n, seed=seed)).cpu())
+
+    def probe(trunk: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return for each test image whether a linear classifier on features of ``train`` is right."""
+        with torch.no_grad():
+            seen, asked = (trunk(images).flatten(1) for images in (train.images, test.images))
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=1e-2, max_iter=1_000))
+        guessed = classifier.fit(seen, train.labels).predict(asked)
+        return (torch.from_numpy(guessed) == test.labels).float()
+
+    def dcgan_arm(run: Run) -> Outcome:
+        game = plain(run.seed)
+        run.fit(game, train.batches(budget.batch_size, seed=run.seed), budget.steps)
+        return {
+            "features": score(sampler(game), run.seed),
+            "probe accuracy": probe(game.averaged("D").cpu().trunk),
+        }
+
+    def mlp_arm(run: Run) -> Outcome:
+        game = gan(shape, width=width, seed=run.seed)
+        run.fit(game, train.batches(budget.batch_size, seed=run.seed), budget.steps)
+        return {"features": score(game.averaged("G"), run.seed)}
+
+    def noise_arm(run: Run) -> Outcome:
+        pixels = train.images.mean(0) + train.images.std(0) * torch.randn(n, *shape)
+        return {"features": features(domain, pixels.clamp(-1, 1))}
+
+    def real_arm(run: Run) -> Outcome:
+        return {"features": features(domain, train.images[torch.randperm(len(train))[:n]])}
+
+    width = 64
+    while any(count(gan(shape, width=width)[net]) < count(plain(0)[net]) for net in "GD"):
+        width *= 2
+    statement = "A linear probe on the discriminator's features beats one on "
+    return Experiment(
+        data=[train, val, test],
+        arms={
+            "DCGAN": dcgan_arm,
+            "MLP-GAN": mlp_arm,
+            "mean image and noise": noise_arm,
+            "real images": real_arm,
+            "raw pixels": lambda run: {"probe accuracy": probe(lambda images: images)},
+            "untrained D": lambda run: {"probe accuracy": probe(plain(run.seed).averaged("D").trunk)},
+        },
+        claims=[
+            Claim(
+                "DCGAN's images are closer to real ones than those of an MLP-GAN with at least its weights.",
+                metric="domain FID",
+                score=lambda outcome: frechet_distance(real, outcome["features"]),
+                variant="DCGAN",
+                baseline="MLP-GAN",
+                better="lower",
+                references=["mean image and noise", "real images"],
+            ),
+            *(
+                Claim(
+                    statement + what,
+                    metric="probe accuracy",
+                    variant="DCGAN",
+                    baseline=baseline,
+                    better="higher",
+                )
+                for baseline, what in {
+                    "raw pixels": "the pixels themselves.",
+                    "untrained D": "those of a discriminator that has not been trained.",
+                }.items()
+            ),
+        ],
+    )
+
+
+def count(net: nn.Module) -> int:
+    """Return the number of a network's weights."""
+    return sum(parameter.numel() for parameter in net.parameters())
 
 
 @click.command(help=__doc__.partition("\n")[0])

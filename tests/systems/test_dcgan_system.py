@@ -176,7 +176,7 @@ def no_such_set(name, **settings):
     ("arguments", "sentence"),
     [
         (["--data", "cat"], "There is no set 'cat'."),
-        (["--size", "30"], "choose size 28, 32 or 64."),
+        (["--size", "30"], "choose size 16, 28, 32 or 64."),
         (["--batch-size", "1000"], "batch_size is 1000"),
         (["--size", "32", "--batch-size", "8"], "takes images (N, 1, 32, 32), not (8, 1, 28, 28)"),
         (["--out", "a-file/tiny.safetensors", "--batch-size", "8"], "cannot be written"),
