@@ -64,16 +64,24 @@ def _json_lines(game: Game, path: Path) -> Iterator[Callable[[Rows], None]]:
     def lines(rows: Rows) -> str:
         return "".join(json.dumps({"step": step, **terms}) + "\n" for step, terms in rows)
 
-    try:
-        with replacing(path) as partial:
-            partial.write_text(lines(game.history.rows()), "utf-8")
-        with path.open("a", encoding="utf-8") as file:
+    with _explained(path), replacing(path) as partial:
+        partial.write_text(lines(game.history.rows()), "utf-8")
+    with _explained(path):
+        file = path.open("a", encoding="utf-8")
+    with file:
 
-            def sink(rows: Rows) -> None:
+        def sink(rows: Rows) -> None:
+            with _explained(path):
                 file.write(lines(rows))
                 file.flush()
 
-            yield sink
+        yield sink
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CourseError(
             f"The log {path} cannot be written ({error}): free space or name another."

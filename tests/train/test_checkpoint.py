@@ -1,12 +1,15 @@
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from medgan_course.data.batches import Batches
 from medgan_course.errors import CourseError
 from medgan_course.train import Game, Player, Turn, checkpoint, fit
 
@@ -233,3 +236,108 @@ def test_after_divergence_the_last_checkpoint_is_good(path, gradient):
     checkpoint.load(again, path)
     assert again.step == 10
     assert again["A"].weight.isfinite().all()
+
+
+def tiny(lr=0.01, *, kind=torch.optim.Adam, betas=(0.5, 0.9), **settings):
+    def optimiser(parameters):
+        return kind(parameters, lr=lr, **({"betas": betas} if kind is not torch.optim.SGD else {}))
+
+    torch.manual_seed(0)
+    return Game(
+        {"A": Player(nn.Linear(1, 1), optimiser=optimiser, **settings)},
+        [Turn("A", lambda game, batch: {"a": game["A"](batch.images).mean()})],
+    )
+
+
+def stream(n=8, batch_size=4, seed=0):
+    return Batches(torch.zeros(n, 1), torch.zeros(n), batch_size, seed=seed)
+
+
+def halved(optimiser):
+    return torch.optim.lr_scheduler.StepLR(optimiser, 9, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("game", "batches", "settings", "sentence"),
+    [
+        (tiny(lr=0.02), stream(), {}, "lr of A = 0.01, but this one has lr of A = 0.02"),
+        (tiny(betas=(0.0, 0.9)), stream(), {}, r"betas of A = \[0.5, 0.9\], but .* = \[0.0, 0.9\]"),
+        (tiny(kind=torch.optim.AdamW), stream(), {}, "optimiser of A = 'Adam', but .* 'AdamW'"),
+        (tiny(schedule=halved), stream(), {}, "schedule of A = None, but .* 'StepLR'"),
+        (tiny(replay=50), stream(), {}, "replay of A = None, but .* 50"),
+        (tiny(), stream(), {"seed": 7}, "seed = 0, but this one has seed = 7"),
+        (tiny(), stream(), {"precision": "bfloat16"}, "precision = 'float32', but .* 'bfloat16'"),
+        (tiny(), stream(seed=5), {}, "seed of the batches = 0, but .* = 5"),
+        (tiny(), stream(batch_size=2), {}, "batch size = 4, but .* = 2"),
+        (tiny(), stream(n=9), {}, r"samples = \[8, 8\], but .* = \[9, 9\]"),
+    ],
+)
+def test_a_resumed_training_with_other_settings_is_refused_by_name(path, game, batches, settings, sentence):
+    fit(tiny(), stream(), 2, checkpoint=path, **CPU)
+    before = [parameter.clone() for parameter in game["A"].parameters()]
+    with pytest.raises(CourseError, match=f"is of a training with {sentence}: ask for the same, delete"):
+        fit(game, batches, 4, checkpoint=path, **settings, **CPU)
+    assert all(map(torch.equal, before, game["A"].parameters()))
+    assert game.step == 0
+    assert fit(tiny(), stream(), 4, checkpoint=path, **CPU).steps["A.a"] == [0, 1, 2, 3]
+
+
+def test_other_turns_are_refused(path):
+    fit(tiny(), stream(), 2, checkpoint=path, **CPU)
+    other = tiny()
+    other.turns = (Turn("A", other.turns[0].cost, times=2),)
+    with pytest.raises(CourseError, match=r"turns = \['A every 1, 1 times'\], but .*'A every 1, 2 times'"):
+        fit(other, stream(), 4, checkpoint=path, **CPU)
+
+
+@pytest.mark.parametrize("key", ["fused", "foreach"])
+def test_how_a_step_is_computed_may_change(path, key):
+    def made(**how):
+        game = tiny()
+        game.players["A"] = Player(game["A"], optimiser=lambda p: torch.optim.Adam(p, lr=0.01, **how))
+        return game
+
+    fit(made(), stream(), 2, checkpoint=path, **CPU)
+    fit(made(**{key: True}), stream(), 4, checkpoint=path, **CPU)
+
+
+def test_groups_of_an_optimiser_are_compared_each(path):
+    def made(lr):
+        def optimiser(parameters):
+            weight, bias = parameters
+            return torch.optim.SGD([{"params": [weight]}, {"params": [bias], "lr": lr}], lr=0.1)
+
+        game = tiny()
+        game.players["A"] = Player(game["A"], optimiser=optimiser)
+        return game
+
+    fit(made(0.5), stream(), 2, checkpoint=path, **CPU)
+    with pytest.raises(CourseError, match=r"group 1: lr of A = 0\.5, but .* = 0\.25"):
+        fit(made(0.25), stream(), 4, checkpoint=path, **CPU)
+
+
+def test_a_checkpoint_says_what_wrote_it(path):
+    fit(tiny(), stream(), 2, checkpoint=path, **CPU)
+    with safe_open(path, framework="pt") as file:
+        metadata = {key: json.loads(value) for key, value in file.metadata().items()}
+    assert metadata["step"] == 2
+    assert metadata["versions"]["torch"] == torch.__version__
+    assert metadata["settings"]["optimiser of A"] == "Adam"
+
+
+def test_history_comes_back_in_its_order_and_with_its_steps(path):
+    def made():
+        game = tiny()
+        game.turns += (
+            Turn("A", lambda game, batch: {"z": game["A"](batch.images).mean()}, every=3),
+            Turn("A", lambda game, batch: {"b": game["A"](batch.images).mean()}),
+        )
+        return game
+
+    whole = fit(made(), stream(), 8, **CPU)
+    fit(made(), stream(), 5, checkpoint=path, **CPU)
+    resumed = fit(made(), stream(), 8, checkpoint=path, **CPU)
+    assert list(resumed.items()) == list(whole.items())
+    assert list(resumed) == ["A.a", "A.z", "A.b"]
+    assert list(resumed.steps.items()) == list(whole.steps.items())
+    assert resumed.steps["A.z"] == [0, 3, 6]
