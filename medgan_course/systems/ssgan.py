@@ -21,15 +21,21 @@ half each.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
+import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Adam
 
+from medgan_course import data
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.augment import diff_augment
-from medgan_course.data.batches import SemiSupervised
+from medgan_course.data.batches import Batch, SemiSupervised, Stream, semi_supervised
+from medgan_course.experiments import Claim, Experiment, Outcome, Run
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.losses.feature import moment_matching
 from medgan_course.losses.semi_supervised import source_logit
@@ -43,8 +49,8 @@ def budget() -> Budget:
     """Return what one training costs in the profile in force."""
     return choose(
         smoke=Budget(steps=12, size=28, base=8, batch_size=16, n_score=64),
-        cpu=Budget(steps=800, size=28, base=32, batch_size=64, n_score=600),
-        gpu=Budget(steps=8_000, size=64, base=64, batch_size=64, n_score=600),
+        cpu=Budget(steps=800, size=28, base=32, batch_size=64, n_score=624),
+        gpu=Budget(steps=8_000, size=64, base=64, batch_size=64, n_score=624),
     )
 
 
@@ -53,29 +59,31 @@ def adam(parameters: Iterable[nn.Parameter]) -> Adam:
     return Adam(parameters, lr=3e-4, betas=(0.5, 0.999), fused=True)
 
 
-def classifier(size: int, n_classes: int, base: int = 32) -> Heads:
+def classifier(size: int, n_classes: int, base: int = 32, channels: int = 1) -> Heads:
     """Return the network of all arms: the DCGAN's trunk with spectral norm, and a head ``label``."""
-    return Heads(Trunk(size, base, norm="spectral"), label=n_classes)
+    return Heads(Trunk(size, base, channels, norm="spectral"), label=n_classes)
 
 
-def ssgan(size: int, n_classes: int, *, base: int = 32, z_dim: int = 64, seed: int = 0) -> Game:
+def ssgan(
+    size: int, n_classes: int, *, base: int = 32, z_dim: int = 64, channels: int = 1, seed: int = 0
+) -> Game:
     """Return the game of the paper; its batches are :class:`~medgan_course.data.batches.SemiSupervised`.
 
     Parameters
     ----------
-    size : {28, 32, 64}
+    size : {16, 28, 32, 64}
         Image side in pixels.
     n_classes : int
         K, the number of labels.
-    base, z_dim
+    base, z_dim, channels
         As for :class:`~medgan_course.nets.dcgan.Generator`.
     seed : int
         Seed of the initial weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        discriminator = classifier(size, n_classes, base)
-        generator = Generator(size, z_dim, base)
+        discriminator = classifier(size, n_classes, base, channels)
+        generator = Generator(size, z_dim, base, channels)
     discriminator_cost, generator_cost = costs()
     return Game(
         players={
@@ -86,16 +94,40 @@ def ssgan(size: int, n_classes: int, *, base: int = 32, z_dim: int = 64, seed: i
     )
 
 
-def supervised(size: int, n_classes: int, *, base: int = 32, seed: int = 0) -> Game:
-    """Return the baseline: the same classifier and augmentation, the labelled images alone."""
+def supervised(
+    size: int,
+    n_classes: int,
+    *,
+    base: int = 32,
+    channels: int = 1,
+    pseudo_labels: bool = False,
+    seed: int = 0,
+) -> Game:
+    """Return what the game must beat: the same classifier and augmentation, without generated images.
+
+    Parameters
+    ----------
+    size, n_classes, base, channels, seed
+        As for :func:`ssgan`.
+    pseudo_labels : bool
+        False: it learns from the labelled images alone. True: from those unlabelled images as well of whose
+        class it is certain, with a probability above 0.95 (Lee 2013). This tells whether any simple method
+        can use the unlabelled images.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = classifier(size, n_classes, base)
+        net = classifier(size, n_classes, base, channels)
 
     def cost(game: Game, batch: SemiSupervised) -> dict[str, Tensor]:
-        return {"class": label_cost(game["D"], batch, diff_augment)}
+        terms = {"class": label_cost(game["C"], batch, diff_augment)}
+        if pseudo_labels:
+            logits = game["C"](diff_augment(batch.unlabelled))["label"]
+            certainty, believed = logits.detach().softmax(1).max(1)
+            each = cross_entropy(logits, believed, reduction="none")
+            terms["pseudo"] = (each * (certainty > 0.95)).mean()
+        return terms
 
-    return Game(players={"D": Player(net, optimiser=adam)}, turns=[Turn("D", cost)])
+    return Game(players={"C": Player(net, optimiser=adam)}, turns=[Turn("C", cost)])
 
 
 def costs(seen: Callable[[Tensor], Tensor] = diff_augment) -> tuple[Cost, Cost]:
@@ -134,7 +166,107 @@ def label_cost(net: nn.Module, batch: SemiSupervised, seen: Callable[[Tensor], T
     return cross_entropy(net(seen(images))["label"], labels)
 
 
-def probabilities(game: Game, images: Tensor, player: str = "D") -> Tensor:
-    """Return the class probabilities ``(N, K)`` of images ``(N, C, H, W)``."""
+def probabilities(net: nn.Module, images: Tensor) -> Tensor:
+    """Return a classifier's probabilities ``(N, K)`` of images ``(N, C, H, W)``, on the CPU."""
+    device = next(net.parameters()).device
     with torch.no_grad():
-        return torch.softmax(game.averaged(player)(images)["label"], 1)
+        logits = [net(part.to(device))["label"] for part in images.split(256)]
+    return torch.softmax(torch.cat(logits), 1).cpu()
+
+
+def auc(answers: Tensor, labels: Tensor) -> float:
+    """Return the area under the ROC curve of each class against the rest, a mean over the classes present.
+
+    Parameters
+    ----------
+    answers : Tensor
+        Class probabilities ``(N, K)``.
+    labels : Tensor
+        int64 ``(N,)``. Of two classes either gives the same area.
+    """
+    present = labels.unique().tolist()
+    if answers.shape[1] == 2:
+        present = present[-1:]
+    return float(np.mean([roc_auc_score(labels == k, answers[:, k]) for k in present]))
+
+
+def experiment(
+    budget: Budget, *, dataset: str = "pneumoniamnist", few: int = 10, many: int = 50
+) -> Experiment:
+    """Compare the areas under the ROC curve with ``few`` and with ``many`` labelled images of each class.
+
+    A seed is a draw of the labelled images as well: five are five label draws (``--seeds 0 1 2 3 4``). Every
+    arm is trained with both numbers of labels.
+    """
+    train, test = (data.load(dataset, size=budget.size, split=split) for split in ("train", "test"))
+    images, labels = test.images[: budget.n_score], test.labels[: budget.n_score]
+    n_classes, channels = len(train.class_names), train.images.shape[1]
+
+    def stream(run: Run, per_class: int) -> Stream[SemiSupervised]:
+        return semi_supervised(
+            train.images, train.labels, budget.batch_size, per_class=per_class, draw=run.seed, seed=run.seed
+        )
+
+    def outcome(answer: Callable[[int], Tensor]) -> Outcome:
+        return {"labels": labels, "few": answer(few), "many": answer(many).clone()}
+
+    def arm(make: Callable[..., Game], player: str) -> Callable[[Run], Outcome]:
+        def train_and_answer(run: Run) -> Outcome:
+            def answer(per_class: int) -> Tensor:
+                game = make(budget.size, n_classes, base=budget.base, channels=channels, seed=run.seed)
+                run.fit(game, stream(run, per_class), budget.steps, name=f"{run.arm}, {per_class} labels")
+                return probabilities(game.averaged(player), images)
+
+            return outcome(answer)
+
+        return train_and_answer
+
+    def pixels(run: Run) -> Outcome:
+        def answer(per_class: int) -> Tensor:
+            shown = stream(run, per_class).whole.labelled
+            model = LogisticRegression(max_iter=1_000).fit(shown.images.flatten(1), shown.labels)
+            return torch.from_numpy(model.predict_proba(images.flatten(1))).float()
+
+        return outcome(answer)
+
+    def everything(run: Run) -> Outcome:
+        game = supervised(budget.size, n_classes, base=budget.base, channels=channels, seed=run.seed)
+        whole = SemiSupervised(Batch(train.images, train.labels), train.images[:1])
+        batches = Stream(whole, (budget.batch_size, 1), seed=run.seed, apart=True)
+        run.fit(game, batches, budget.steps)
+        answers = probabilities(game.averaged("C"), images)
+        return outcome(lambda per_class: answers)
+
+    def claim(statement: str, score: Callable[[Outcome], float], metric: str) -> Claim:
+        return Claim(
+            statement,
+            metric=metric,
+            score=score,
+            variant="SSGAN",
+            baseline="supervised",
+            better="higher",
+            references=["pseudo-labels", "logistic regression on pixels", "all labels"],
+        )
+
+    def of(key: str) -> Callable[[Outcome], float]:
+        return lambda outcome: auc(outcome[key], outcome["labels"])
+
+    return Experiment(
+        data=[train, test],
+        arms={
+            "SSGAN": arm(ssgan, "D"),
+            "supervised": arm(supervised, "C"),
+            "pseudo-labels": arm(partial(supervised, pseudo_labels=True), "C"),
+            "logistic regression on pixels": pixels,
+            "all labels": everything,
+        },
+        claims=[
+            claim(f"With {few} labels a class, unlabelled images help.", of("few"), f"AUC, {few} labels"),
+            claim(f"With {many} labels a class, unlabelled images help.", of("many"), f"AUC, {many} labels"),
+            claim(
+                "They help the more, the fewer labels there are.",
+                lambda outcome: of("few")(outcome) - of("many")(outcome),
+                f"AUC, {few} labels minus {many} labels",
+            ),
+        ],
+    )

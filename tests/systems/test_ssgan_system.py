@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from medgan_course import data
 from medgan_course.data.batches import Batch, SemiSupervised, semi_supervised
+from medgan_course.experiments import claim, run
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.nets.dcgan import Generator
 from medgan_course.systems import ssgan as system
@@ -95,11 +97,11 @@ def test_the_settings_of_the_paper():
 
 def test_the_supervised_arm_starts_from_the_same_classifier_and_sees_labelled_images_only():
     game, baseline = ssgan(seed=3), system.supervised(28, 3, base=4, seed=3)
-    for ours, theirs in zip(game["D"].parameters(), baseline["D"].parameters(), strict=True):
+    for ours, theirs in zip(game["D"].parameters(), baseline["C"].parameters(), strict=True):
         assert torch.equal(ours, theirs)
     sizes = []
-    baseline["D"].trunk.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
-    assert fit(baseline, STREAM, 2, device="cpu").keys() == {"D.class"}
+    baseline["C"].trunk.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    assert fit(baseline, STREAM, 2, device="cpu").keys() == {"C.class"}
     assert sizes == [6, 6]
 
 
@@ -119,14 +121,14 @@ def test_a_few_steps_run_and_a_checkpoint_gives_the_same_answers(tmp_path):
     assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
         ["D.class", "D.real", "D.fake", "G.features"], 3
     )
-    answers = system.probabilities(game, IMAGES)
+    answers = system.probabilities(game.averaged("D"), IMAGES)
     assert answers.shape == (24, 3)
     torch.testing.assert_close(answers.sum(1), torch.ones(24))
     # An image's answer does not depend on those beside it.
-    torch.testing.assert_close(system.probabilities(game, IMAGES[:2]), answers[:2])
+    torch.testing.assert_close(system.probabilities(game.averaged("D"), IMAGES[:2]), answers[:2])
     again = ssgan(seed=5)
     fit(again, STREAM, 3, device="cpu", checkpoint=tmp_path / "a.safetensors")
-    assert torch.equal(system.probabilities(again, IMAGES), answers)
+    assert torch.equal(system.probabilities(again.averaged("D"), IMAGES), answers)
     images = game["G"](game["G"].latent(2, seed=0))
     assert torch.equal(again["G"](again["G"].latent(2, seed=0)), images)
     assert images.shape == (2, 1, 28, 28)
@@ -140,3 +142,51 @@ def test_every_profile_has_a_budget_that_builds(monkeypatch):
         Generator(budget.size, base=budget.base)
         steps.append(budget.steps)
     assert steps == sorted(steps)
+
+
+def test_pseudo_labels_count_for_certain_images_only():
+    game = system.supervised(28, 3, base=4, pseudo_labels=True)
+    with torch.no_grad():
+        game["C"].heads["label"].bias.zero_()
+    assert game.take(game.turns[0], BATCH)["C.pseudo"] == 0  # an untrained net is sure of nothing
+    with torch.no_grad():
+        game["C"].heads["label"].bias.copy_(torch.tensor([9.0, 0.0, 0.0]))
+    terms = game.take(game.turns[0], BATCH)
+    assert 0 < terms["C.pseudo"] < 0.05
+    assert "C.pseudo" not in fit(system.supervised(28, 3, base=4), STREAM, 1, device="cpu")
+
+
+def test_the_area_under_the_curve():
+    # Of two classes: three of the four pairs of a positive and a negative are in order.
+    answers = torch.tensor([0.1, 0.6, 0.4, 0.8])
+    labels = torch.tensor([0, 0, 1, 1])
+    assert system.auc(torch.stack([1 - answers, answers], 1), labels) == 0.75
+    # Of three, of which one is absent: class 0 against the rest 1, class 2 against the rest 0.5.
+    three = torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]])
+    assert system.auc(three, torch.tensor([0, 2, 2])) == 0.75
+
+
+class Tiny:
+    """A data set as the experiments use it."""
+
+    name, size, split, source, is_surrogate = "noise", 28, "train", "Noise, for a test.", True
+    class_names, images, labels = ("a", "b", "c"), IMAGES, LABELS
+
+    def __len__(self):
+        return len(self.images)
+
+
+def test_the_experiment_runs_every_arm_and_judges_the_claims(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, **settings: Tiny())
+    settings = {"few": "1", "many": "3", "steps": "1", "base": "2", "batch_size": "4", "n_score": "12"}
+    monkeypatch.setattr(claim, "RESAMPLES", 5)
+    card = run("S47", profile="smoke", seeds=[0, 1], settings=settings, out=tmp_path, runs=tmp_path)
+    assert [each["variant"] for each in card.claims] == ["SSGAN"] * 3
+    values = [each["values"] for each in card.claims]
+    for arm in ("SSGAN", "supervised", "pseudo-labels", "logistic regression on pixels", "all labels"):
+        for few, many, difference in zip(*(each[arm] for each in values), strict=True):
+            assert difference == pytest.approx(few - many, abs=1e-3)
+    assert values[2]["all labels"] == [0, 0]
+    # Both arms have the same classifier; the label draw is the seed.
+    assert card.parameters["SSGAN"]["D"] == card.parameters["supervised"]["C"]
+    assert {each["verdict"] for each in card.claims} == {"not shown at this scale"}

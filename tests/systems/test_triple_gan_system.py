@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, softplus
 
+from medgan_course import data
 from medgan_course.data.batches import Batch, SemiSupervised, semi_supervised
+from medgan_course.experiments import claim, run
 from medgan_course.systems import ssgan
 from medgan_course.systems import triple_gan as system
 from medgan_course.train import fit
@@ -94,7 +96,7 @@ def test_the_settings_of_the_paper_and_the_classifier_of_the_other_arms():
         assert player.optimiser.defaults["lr"] == 3e-4
         assert player.optimiser.defaults["betas"] == (0.5, 0.999)
     baseline = ssgan.supervised(28, 3, base=4, seed=3)
-    for ours, theirs in zip(game["C"].parameters(), baseline["D"].parameters(), strict=True):
+    for ours, theirs in zip(game["C"].parameters(), baseline["C"].parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert system.budget() == ssgan.budget()
 
@@ -115,11 +117,11 @@ def test_a_few_steps_run_and_a_checkpoint_gives_the_same_answers(tmp_path):
     assert {name: len(values) for name, values in history.items()} == {
         f"{player}.{term}": 3 for player, terms in TERMS.items() for term in terms
     }
-    answers = ssgan.probabilities(game, IMAGES, "C")
+    answers = ssgan.probabilities(game.averaged("C"), IMAGES)
     assert answers.shape == (24, 3)
     again = triple_gan(seed=5)
     fit(again, STREAM, 3, device="cpu", checkpoint=tmp_path / "a.safetensors")
-    assert torch.equal(ssgan.probabilities(again, IMAGES, "C"), answers)
+    assert torch.equal(ssgan.probabilities(again.averaged("C"), IMAGES), answers)
     # It draws each class on demand, the other nets cannot.
     generators = [each.averaged("G") for each in (game, again)]
     z = generators[0].latent(3, seed=0)
@@ -127,3 +129,28 @@ def test_a_few_steps_run_and_a_checkpoint_gives_the_same_answers(tmp_path):
     assert torch.equal(one, other)
     assert one.shape == (3, 1, 28, 28)
     assert not torch.allclose(one, generators[0](z, torch.tensor([1, 2, 0])))
+
+
+class Tiny:
+    """A data set as the experiment uses it."""
+
+    name, size, split, source, is_surrogate = "noise", 28, "train", "Noise, for a test.", True
+    class_names, images, labels = ("a", "b", "c"), IMAGES, LABELS
+
+    def __len__(self):
+        return len(self.images)
+
+
+def test_the_experiment_runs_every_arm_and_judges_the_claims(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, **settings: Tiny())
+    monkeypatch.setattr(claim, "RESAMPLES", 5)
+    settings = {"few": "1", "steps": "1", "base": "2", "batch_size": "4", "n_score": "12"}
+    card = run("S48", profile="smoke", seeds=[0, 1], settings=settings, out=tmp_path, runs=tmp_path)
+    areas, obeyed, commonest = (each["values"]["Triple-GAN"] for each in card.claims)
+    assert all(0 <= value <= 1 for value in areas)
+    # Twelve images, four of each class: a judge of one step knows nothing, but counts in twelfths.
+    assert all((12 * value) % 1 == pytest.approx(0, abs=0.01) or (12 * value) % 1 > 0.99 for value in obeyed)
+    assert all(1 / 3 <= value <= 1 for value in commonest)
+    assert card.parameters["Triple-GAN"].keys() == {"C", "G", "D"}
+    assert card.parameters["Triple-GAN"]["C"] == card.parameters["supervised"]["C"]
+    assert card.parameters["Triple-GAN"]["D"] != card.parameters["SSGAN"]["D"]
