@@ -1,0 +1,123 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from medgan_course.data.degrade import bicubic, kspace_crop, zero_fill
+from medgan_course.errors import CourseError
+
+
+def wave(n, k, phase=0.3):
+    """Return ``cos(2 pi k i / n + phase)``, ``(1, 1, n, n)``, along the last axis."""
+    i = torch.arange(n, dtype=torch.double)
+    return torch.cos(2 * math.pi * k * i / n + phase).expand(1, 1, n, n)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_low_frequencies_are_sampled_at_multiples_of_the_factor(factor):
+    n = 32
+    for k in range(n // factor // 2):
+        low = kspace_crop(wave(n, k), factor)
+        torch.testing.assert_close(low, wave(n, k)[..., ::factor, ::factor])
+        torch.testing.assert_close(zero_fill(low, factor), wave(n, k))
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_high_frequencies_vanish_instead_of_folding(factor):
+    n = 32
+    for k in range(n // factor // 2, n // 2 + 1):
+        assert kspace_crop(wave(n, k), factor).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 16, 24), (1, 2, 8, 12, 16), (1, 1, 18, 30)])
+def test_the_mean_stays_and_cropping_undoes_zero_filling(shape):
+    torch.manual_seed(0)
+    images = torch.rand(shape, dtype=torch.double) * 2 - 1
+    low = kspace_crop(images, 2)
+    assert low.shape == (*shape[:2], *(side // 2 for side in shape[2:]))
+    axes = tuple(range(2, len(shape)))
+    torch.testing.assert_close(low.mean(axes), images.mean(axes))
+    filled = zero_fill(low, 2)
+    assert filled.shape == shape
+    torch.testing.assert_close(kspace_crop(filled, 2), low)
+    every_other = (..., *[slice(None, None, 2)] * len(axes))
+    torch.testing.assert_close(filled[every_other], low)
+
+
+def test_zero_filling_is_the_nearest_image_with_these_measurements():
+    # An orthogonal projection: the error is orthogonal to every image that the low resolution can hold.
+    torch.manual_seed(0)
+    images, other = torch.randn(2, 1, 1, 16, 16, dtype=torch.double)
+    error = images - zero_fill(kspace_crop(images, 2), 2)
+    assert abs((error * zero_fill(kspace_crop(other, 2), 2)).sum()) < 1e-10
+
+
+def test_an_odd_number_of_samples_is_resampled_as_scipy_does():
+    signal = pytest.importorskip("scipy.signal")
+    images = torch.randn(1, 1, 9, 15, dtype=torch.double)
+    resampled = signal.resample(signal.resample(images.numpy(), 18, axis=2), 30, axis=3)
+    torch.testing.assert_close(zero_fill(images, 2), torch.from_numpy(resampled))
+    resampled = signal.resample(signal.resample(images.numpy(), 3, axis=2), 5, axis=3)
+    torch.testing.assert_close(kspace_crop(images, 3), torch.from_numpy(resampled))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_bicubic_passes_through_the_samples_and_draws_parabolas(factor):
+    t = torch.arange(12, dtype=torch.double)
+    parabola = (0.1 * t**2 - t)[None, None, :, None] + (2 * t)[None, None, None, :]
+    large = bicubic(parabola, factor)
+    torch.testing.assert_close(large[..., ::factor, ::factor], parabola)
+    fine = torch.arange(12 * factor, dtype=torch.double) / factor
+    expected = (0.1 * fine**2 - fine)[:, None] + (2 * fine)[None, :]
+    inside = slice(2 * factor, -3 * factor)  # the border sample is repeated
+    torch.testing.assert_close(large[0, 0, inside, inside], expected[inside, inside])
+
+
+def test_bicubic_is_torch_s_but_for_the_shift_of_one_pixel():
+    # For a factor of 3, enlargement by aligned borders is off by (3 - 1) / 2 = 1 px. With antialias, which
+    # does nothing to an enlargement, torch has Keys's a = -1/2.
+    images = torch.randn(1, 2, 10, 12)
+    shifted = F.interpolate(images, scale_factor=3, mode="bicubic", antialias=True)
+    torch.testing.assert_close(
+        bicubic(images, 3)[..., 6:-9, 6:-9], shifted[..., 7:-8, 7:-8], atol=1e-5, rtol=1e-5
+    )
+
+
+def test_bicubic_keeps_constants_and_works_on_volumes():
+    volume = torch.full((1, 2, 3, 4, 5), -0.7)
+    torch.testing.assert_close(bicubic(volume, 2), torch.full((1, 2, 6, 8, 10), -0.7))
+
+
+def test_bicubic_repeats_the_border_and_does_not_wrap_around():
+    step = torch.zeros(1, 1, 8, 8)
+    step[..., -2:, :] = 1
+    large = bicubic(step, 4)
+    assert large[..., :16, :].abs().max() == 0
+    torch.testing.assert_close(large[..., -4:, :], torch.ones(1, 1, 4, 32))
+
+
+def test_an_aligned_enlargement_is_nearer_than_a_shifted_one():
+    torch.manual_seed(0)
+    images = zero_fill(torch.randn(4, 1, 8, 8), 8)  # smooth
+    low = kspace_crop(images, 4)
+    shifted = F.interpolate(low, scale_factor=4, mode="bicubic")
+    assert (bicubic(low, 4) - images).square().mean() < 0.5 * (shifted - images).square().mean()
+
+
+@pytest.mark.parametrize("function", [kspace_crop, zero_fill, bicubic])
+def test_one_is_the_identity_and_gradients_pass(function):
+    images = torch.randn(1, 1, 9, 9, dtype=torch.double, requires_grad=True)
+    torch.testing.assert_close(function(images, 1), images)
+    small = torch.randn(1, 1, 6, 6, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: function(x, 2), small)
+
+
+def test_mistakes_are_sentences():
+    with pytest.raises(CourseError, match="cannot be divided by 4"):
+        kspace_crop(torch.zeros(1, 1, 8, 10), 4)
+    for function in (kspace_crop, zero_fill, bicubic):
+        with pytest.raises(CourseError, match=r"not \(8, 8\)"):
+            function(torch.zeros(8, 8), 2)
+        with pytest.raises(CourseError, match="factor=0 is no resolution"):
+            function(torch.zeros(1, 1, 8, 8), 0)
