@@ -10,17 +10,23 @@ right angles an image was turned (Gidaris, Singh & Komodakis 2018).
 makes the shipped weights.
 """
 
+import hashlib
+import os
 import time
 from pathlib import Path
 
 import click
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from medgan_course import data, pretrained
 from medgan_course.data.augment import diff_augment
 from medgan_course.errors import CourseError
+from medgan_course.nets.dcgan import BATCH_NORM, CONVOLUTION
+from medgan_course.writing import replacing
 
 
 class FeatureNet(nn.Module):
@@ -34,41 +40,167 @@ class FeatureNet(nn.Module):
         Number of labels.
     channels : int
         Image channels.
+    dim : {2, 3}
+        Images or volumes.
     """
 
-    dim = 64
+    width = 64
 
-    def __init__(self, size: int, n_classes: int, channels: int = 1) -> None:
+    def __init__(self, size: int, n_classes: int, channels: int = 1, dim: int = 2) -> None:
         super().__init__()
-        self.size = size
+        if dim not in CONVOLUTION:
+            raise CourseError(f"A feature network has dim=2 for images or dim=3 for volumes, not {dim!r}.")
+        self.shape = (channels, *[size] * dim)
         layers: list[nn.Module] = []
         width_in = channels
-        for width, stride in ((16, 1), (32, 2), (48, 2), (64, 2 if size >= 64 else 1), (self.dim, 1)):
+        for width, stride in ((16, 1), (32, 2), (48, 2), (64, 2 if size >= 64 else 1), (self.width, 1)):
             layers += [
-                nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False),
-                nn.BatchNorm2d(width),
+                CONVOLUTION[dim](width_in, width, 3, stride, padding=1, bias=False),
+                BATCH_NORM[dim](width),
                 nn.ReLU(),
             ]
             width_in = width
-        self.layers = nn.Sequential(*layers)
-        self.label = nn.Linear(self.dim, n_classes)
-        self.rotation = nn.Linear(self.dim, 4)
+        # Convolutions follow their weights' layout, and channels last is the faster one on a CPU, too.
+        last = torch.channels_last if dim == 2 else torch.channels_last_3d
+        self.layers = nn.Sequential(*layers).to(memory_format=last)
+        self.label = nn.Linear(self.width, n_classes)
+        self.rotation = nn.Linear(self.width, 4)
+
+    @property
+    def size(self) -> int:
+        """Side of the images, in pixels."""
+        return self.shape[-1]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, C, size, size)`` in [-1, 1] to features ``(N, 64)``."""
-        if images.shape[-2:] != (self.size, self.size):
+        """Map images ``(N, C, size, size)``, or volumes, in [-1, 1] to features ``(N, 64)``."""
+        if images.shape[1:] != self.shape:
             raise CourseError(
-                f"This feature network reads images of {self.size} x {self.size} px, "
-                f"not {images.shape[-2]} x {images.shape[-1]}."
+                f"This feature network reads images of {_described(self.shape)}, "
+                f"not {_described(tuple(images.shape[1:]))}."
             )
-        return self.layers(images).mean(dim=(2, 3))
+        return self.layers(images).flatten(2).mean(2)
+
+
+def _described(shape: tuple[int, ...]) -> str:
+    return f"{' x '.join(map(str, shape[1:]))} px in {shape[0]} channel(s)"
 
 
 @torch.no_grad()
-def features(net: FeatureNet, images: Tensor) -> Tensor:
-    """Return the features ``(N, 64)`` of any number of images, in batches, on the CPU."""
+def features(net: FeatureNet, images: Tensor, *, cache: bool = False) -> Tensor:
+    """Return the features ``(N, 64)`` of any number of images, in batches, on the CPU.
+
+    Parameters
+    ----------
+    net : FeatureNet
+        In evaluation mode.
+    images : Tensor
+        ``(N, C, H, W)`` or ``(N, C, D, H, W)`` in [-1, 1].
+    cache : bool
+        Keep the result on disk, under a name made of the content of images and weights, and read it the next
+        time. Worth it for real images, which are asked for again; pointless for generated ones. Any change of
+        an image, a weight or this file gives another name. The folder, :func:`cache_folder`, may be emptied
+        at any time.
+
+    Raises
+    ------
+    CourseError
+        If the network is in training mode, where an image's features depend on its batch, or if the cache
+        cannot be written.
+    """
+    if net.training:
+        raise CourseError("Features need net.eval(): in training mode they depend on the rest of the batch.")
+    if cache:
+        path = cache_folder() / f"features-{_content(net, images)}.safetensors"
+        found = _read(path)
+        if found is not None:
+            return found
     device = next(net.parameters()).device
-    return torch.cat([net(part.to(device)).cpu() for part in images.split(256)])
+    # Parts small enough for their feature maps to stay in a processor's cache.
+    computed = torch.cat([net(part.to(device)).cpu() for part in images.split(64)])
+    if cache:
+        try:
+            with replacing(path) as partial:
+                save_file({"features": computed}, partial, metadata={"sha256": _sha256(computed)})
+        except (OSError, SafetensorError) as error:
+            raise CourseError(
+                f"Features cannot be kept in {path.parent} ({error}): set MEDGAN_CACHE to a folder with "
+                "space, or leave cache=True away."
+            ) from error
+    return computed
+
+
+def cache_folder() -> Path:
+    """Return where features are kept: the folder ``MEDGAN_CACHE`` names, else the user's cache folder."""
+    named = os.environ.get("MEDGAN_CACHE")
+    if named:
+        return Path(named).expanduser()
+    import pooch  # takes longer than a feature
+
+    return Path(pooch.os_cache("medgan_course"))
+
+
+def _content(net: FeatureNet, images: Tensor) -> str:
+    """Return a hash of all that features depend on."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())  # how the network computes
+    for name, tensor in [*net.state_dict().items(), ("images", images)]:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {_sha256(tensor)}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _sha256(tensor: Tensor) -> str:
+    whole = tensor.detach().cpu().contiguous()
+    return hashlib.sha256(whole.view(-1).view(torch.uint8).numpy()).hexdigest()
+
+
+def _read(path: Path) -> Tensor | None:
+    """Return the features in ``path``, or None if there are none or they are not what was written."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            found, noted = file.get_tensor("features"), (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):  # damaged: computed again
+        return None
+    return found if _sha256(found) == noted else None
+
+
+@torch.no_grad()
+def inception_features(images: Tensor) -> Tensor:
+    """Return the 2048 Inception features ``(N, 2048)`` that published FIDs are computed from.
+
+    They need the package torch-fidelity and its weights, 91 MB, in torch's own cache; nothing is downloaded
+    here. The course never needs them: they are trained on photographs.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(N, 1, H, W)`` or ``(N, 3, H, W)`` in [-1, 1]; a grey image becomes three equal channels.
+
+    Raises
+    ------
+    CourseError
+        If package or weights are missing, or the images have another shape.
+    """
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise CourseError("Inception features need the package: pip install torch-fidelity.") from error
+    if not weights.is_file():
+        raise CourseError(
+            f"Inception features need the file {URL_INCEPTION_V3} in {weights.parent}; "
+            "FeatureNet needs no download."
+        )
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise CourseError(f"Inception reads images (N, 1 or 3, H, W), not {tuple(images.shape)}.")
+    net = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
+    seen = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1)
+    return torch.cat([net(part)[0] for part in seen.split(64)])
+
+
+def turned(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn each image by ``turns[i]`` right angles, a volume about its first spatial axis."""
+    return torch.stack([torch.rot90(image, int(k), (-2, -1)) for image, k in zip(images, turns, strict=True)])
 
 
 def train(
@@ -82,13 +214,11 @@ def train(
         torch.manual_seed(seed)
         for step in range(steps):
             batch = batches[step]
-            seen = diff_augment(batch.images)
+            # diff_augment shifts in the plane only.
+            seen = diff_augment(batch.images) if batch.images.ndim == 4 else batch.images
             turns = torch.randint(4, (len(seen),))
-            turned = torch.stack(
-                [torch.rot90(image, int(k), (1, 2)) for image, k in zip(seen, turns, strict=True)]
-            )
             loss = cross_entropy(net.label(net(seen)), batch.labels) + cross_entropy(
-                net.rotation(net(turned)), turns
+                net.rotation(net(turned(seen, turns))), turns
             )
             optimiser.zero_grad()
             loss.backward()
@@ -106,7 +236,12 @@ def train(
 def main(dataset: str, size: int, steps: int, seed: int, out: Path) -> None:
     torch.set_flush_denormal(True)
     real, held_out = (data.load(dataset, size=size, split=split) for split in ("train", "val"))
-    config = {"size": size, "n_classes": len(real.class_names)}
+    config = {
+        "size": size,
+        "n_classes": len(real.class_names),
+        "channels": real.images.shape[1],
+        "dim": real.images.ndim - 2,
+    }
     torch.manual_seed(seed)
     net = FeatureNet(**config)
     started = time.perf_counter()
@@ -114,9 +249,6 @@ def main(dataset: str, size: int, steps: int, seed: int, out: Path) -> None:
     seen = features(net, held_out.images)
     guessed = net.label(seen).argmax(1)
     turns = torch.arange(len(held_out)) % 4
-    turned = torch.stack(
-        [torch.rot90(image, int(k), (1, 2)) for image, k in zip(held_out.images, turns, strict=True)]
-    )
     pretrained.save(
         net,
         out,
@@ -133,7 +265,12 @@ def main(dataset: str, size: int, steps: int, seed: int, out: Path) -> None:
             "label_accuracy": round(float((guessed == held_out.labels).double().mean()), 4),
             "majority_class": round(float(held_out.labels.bincount().max() / len(held_out)), 4),
             "rotation_accuracy": round(
-                float((net.rotation(features(net, turned)).argmax(1) == turns).double().mean()), 4
+                float(
+                    (net.rotation(features(net, turned(held_out.images, turns))).argmax(1) == turns)
+                    .double()
+                    .mean()
+                ),
+                4,
             ),
         },
     )
