@@ -45,12 +45,11 @@ def save(game: Game, path: Path, settings: Mapping[str, Any] = MappingProxyType(
     for name, player in game.players.items():
         if player.past is not None:
             tensors[f"{name}/past"] = player.past
-        if player.optimiser is not None:
-            optimiser = player.optimiser.state_dict()
-            groups[name] = optimiser["param_groups"]
-            for index, state in optimiser["state"].items():
-                for key, value in state.items():
-                    tensors[f"{name}/optimiser/{index}/{key}"] = value
+        optimiser = player.optimiser.state_dict()
+        groups[name] = optimiser["param_groups"]
+        for index, state in optimiser["state"].items():
+            for key, value in state.items():
+                tensors[f"{name}/optimiser/{index}/{key}"] = value
         if player.schedule is not None:
             # Pickled, because JSON would turn the keys of MultiStepLR's milestones into strings.
             pickled = BytesIO()
@@ -113,7 +112,7 @@ def load(game: Game, path: Path, settings: Mapping[str, Any] = MappingProxyType(
     networks = _networks(game)
     shapes = {key: value.shape for key, value in networks.items()}
     found = {key: tensors[key].shape for key in tensors if key.split("/")[1:2] in (["net"], ["average"])}
-    moved = {name: _sizes(p.optimiser.param_groups) for name, p in game.players.items() if p.optimiser}
+    moved = {name: _sizes(p.optimiser.param_groups) for name, p in game.players.items()}
     if found != shapes or {name: _sizes(groups[name]) for name in groups} != moved:
         raise CourseError(
             f"{path} holds a game with other players than this one: delete it or name another checkpoint."
@@ -128,17 +127,15 @@ def load(game: Game, path: Path, settings: Mapping[str, Any] = MappingProxyType(
     for key, value in networks.items():
         value.copy_(tensors[key])
     for name, player in game.players.items():
-        if player.optimiser is not None:
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in under(f"{name}/optimiser/").items():
-                index, entry = key.split("/")
-                state.setdefault(int(index), {})[entry] = value
-            player.restore({"state": state, "param_groups": groups[name]})
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in under(f"{name}/optimiser/").items():
+            index, entry = key.split("/")
+            state.setdefault(int(index), {})[entry] = value
+        player.restore({"state": state, "param_groups": groups[name]})
         if player.schedule is not None:
             pickled = BytesIO(tensors[f"{name}/schedule"].numpy().tobytes())
             player.schedule.load_state_dict(torch.load(pickled, weights_only=True))
-        past = tensors.get(f"{name}/past")
-        player.past = None if past is None else past.to(next(player.net.parameters()).device)
+        player.past = tensors.get(f"{name}/past")
     game.step = step
     game.random_state = {key: value for key, value in tensors.items() if key.startswith("random_state")}
     if game.scaler.is_enabled():
@@ -161,7 +158,7 @@ def _settings(game: Game, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _networks(game: Game) -> dict[str, Tensor]:
     """Return the live weights and buffers of players and averages by their names in the file."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, player in game.players.items():
         for part, net in (("net", player.net), ("average", player.average)):
             if net is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import reduce
 from math import inf, isfinite
 from typing import Any
 
@@ -58,7 +59,7 @@ class Player:
         self,
         net: nn.Module,
         *,
-        optimiser: Callable[[Iterable[nn.Parameter]], Optimizer] = dcgan_adam,
+        optimiser: Callable[[Any], Optimizer] = dcgan_adam,
         schedule: Callable[[Optimizer], LRScheduler] | None = None,
         ema: float | None = None,
         replay: int | None = None,
@@ -69,15 +70,17 @@ class Player:
             raise CourseError(f"replay={replay} keeps no image: choose 1 or more, or None for no replay.")
         self.net = net
         self.parameters = [p for p in net.parameters() if p.requires_grad]
-        # A net without trainable parameters can play a part in others' costs, but never move.
-        self.optimiser = optimiser(self.parameters) if self.parameters else None
+        # A net without trainable parameters can play a part in others' costs, though it never moves. Torch
+        # has optimisers of an empty group, but none of nothing.
+        self.optimiser = optimiser(self.parameters or [{"params": []}])
         self.settings = {"ema": ema, "replay": replay} | _hyper_parameters(self.optimiser)
-        self.schedule = schedule(self.optimiser) if schedule and self.optimiser else None
+        self.schedule = schedule(self.optimiser) if schedule else None
         self.settings["schedule"] = type(self.schedule).__name__ if self.schedule else None
         self.replay = replay
         self.past: Tensor | None = None
-        self.average = None if ema is None else deepcopy(net).requires_grad_(False)
+        self.average: nn.Module | None = None
         if ema is not None:
+            self.average = deepcopy(net).requires_grad_(False)
             self._averaged = list(self.average.parameters()), list(net.parameters())
             self._lerp = get_ema_multi_avg_fn(ema)
 
@@ -104,10 +107,8 @@ class Player:
                 averaged.copy_(current)
 
 
-def _hyper_parameters(optimiser: Optimizer | None) -> dict[str, Any]:
+def _hyper_parameters(optimiser: Optimizer) -> dict[str, Any]:
     """Return what two trainings must share to be one: how a step is computed is not part of it."""
-    if optimiser is None:
-        return {"optimiser": None}
     ways = ("params", "fused", "foreach", "capturable", "differentiable")
     settings: dict[str, Any] = {"optimiser": type(optimiser).__name__}
     for index, group in enumerate(optimiser.param_groups):
@@ -318,7 +319,7 @@ class Game:
                 f"the new ones {tuple(images.shape[1:])}: they must be of one shape."
             )
         # Which of `pool` is shown, and which is kept, is decided on the CPU; the device copies twice.
-        pool = torch.cat([player.past, whole])
+        pool = torch.cat([player.past.to(whole.device), whole])
         with draws.share(0, 1):  # every process keeps the past of all
             swapped = (draws.uniform(len(whole)) < 0.5).tolist()
             places = draws.integers(player.replay, len(whole)).tolist()
@@ -453,10 +454,7 @@ class Game:
                             # A copy, because contiguous() leaves weights of one channel in the other order.
                             last = torch.empty_like(parameter.data, memory_format=torch.channels_last)
                             parameter.data = last.copy_(parameter.data)
-            if player.past is not None:
-                player.past = player.past.to(device)
-            if player.optimiser is not None:
-                player.restore(player.optimiser.state_dict())
+            player.restore(player.optimiser.state_dict())
         return self
 
 
@@ -470,7 +468,7 @@ def _sum(terms: Any, label: str) -> Tensor:
             raise CourseError(
                 f"The term {label}.{name} is no scalar tensor: a term is one number, such as a mean."
             )
-    total = sum(terms.values())
+    total = reduce(torch.add, terms.values())
     if not total.requires_grad:
         raise _independent(label, label)
     return total
