@@ -1,6 +1,7 @@
 """The checks of chapter 04, DCGAN: two generators to repair, the gradient penalty, three runs to diagnose."""
 
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -98,7 +99,7 @@ def _check_images(answer: Answer, net: nn.Module, size: int) -> None:
 
 
 @contextmanager
-def _watched(net: nn.Module):
+def _watched(net: nn.Module) -> Iterator[list[tuple[str, tuple[int, ...], tuple[int, ...]]]]:
     """Collect class name, input shape and output shape of every layer with weights of its own, in order."""
     seen: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
 

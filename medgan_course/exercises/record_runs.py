@@ -7,6 +7,7 @@ takes about ten minutes on one thread and needs the real PneumoniaMNIST.
 
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -55,7 +56,7 @@ SETTINGS = {
 def play(settings: Settings, train: data.Dataset) -> dict[str, np.ndarray]:
     """Train one run and return its curves and its samples, the latter as uint8."""
 
-    def adam(lr: float):
+    def adam(lr: float) -> Callable[..., torch.optim.Optimizer]:
         return lambda parameters: torch.optim.Adam(
             parameters, lr=lr, betas=(settings.beta1, 0.999), fused=True
         )
@@ -98,7 +99,7 @@ def play(settings: Settings, train: data.Dataset) -> dict[str, np.ndarray]:
 def write(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
     """Write the runs and their card, or neither."""
     with replacing(FILE) as runs, replacing(FILE.with_suffix(".json")) as card:
-        np.savez_compressed(runs, **arrays)
+        np.savez_compressed(runs, allow_pickle=False, **arrays)
         card.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 
@@ -110,7 +111,7 @@ def main() -> None:
         raise CourseError(
             "The runs are of real images: set MEDGAN_DATA to a folder that holds PneumoniaMNIST."
         )
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, settings in SETTINGS.items():
         click.echo(f"{name}: {settings}")
         arrays |= {f"{name}/{key}": array for key, array in play(settings, train).items()}

@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from cycler import cycler
 from matplotlib.figure import Figure
 
 from medgan_course import data
@@ -32,7 +33,7 @@ def use_style() -> None:
             "axes.labelsize": 10,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": mpl.cycler(color=list(COLOURS.values())),
+            "axes.prop_cycle": cycler(color=list(COLOURS.values())),
             "axes.grid": True,
             "grid.alpha": 0.25,
             "legend.frameon": False,
