@@ -25,15 +25,16 @@ from math import cos, sin, tau
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Normal
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from medgan_course import draws
 from medgan_course.budgets import Budget, choose
-from medgan_course.data.batches import Batch
-from medgan_course.errors import CourseError
-from medgan_course.losses.adversarial import Adversarial, NonSaturating
+from medgan_course.data.batches import Batch, Batches
+from medgan_course.experiments import Claim, Experiment, Outcome, Run
+from medgan_course.losses.adversarial import Adversarial, Minimax, NonSaturating
+from medgan_course.metrics.coverage import nearest_mode
 from medgan_course.nets.mlp import Discriminator, Generator
 from medgan_course.train import Game, Player, Turn
 from medgan_course.train.game import Cost
@@ -44,11 +45,11 @@ SIGMA = 0.2
 
 
 def budget() -> Budget:
-    """Return what one training on images costs in the profile in force; ``base`` is the width of a layer."""
+    """Return what one duel costs in the profile in force: ``size`` 2 is the plane, ``base`` units a layer."""
     return choose(
-        smoke=Budget(steps=12, size=28, base=16, batch_size=16, n_score=64),
-        cpu=Budget(steps=1_000, size=28, base=256, batch_size=64, n_score=1_000),
-        gpu=Budget(steps=10_000, size=28, base=256, batch_size=64, n_score=2_000),
+        smoke=Budget(steps=4, size=2, base=16, batch_size=32, n_score=128),
+        cpu=Budget(steps=200, size=2, base=64, batch_size=256, n_score=4_000),
+        gpu=Budget(steps=200, size=2, base=64, batch_size=256, n_score=10_000),
     )
 
 
@@ -83,14 +84,16 @@ def gan(
     )
 
 
-def duel(loss: Adversarial, *, lead: int = 100, learning_rate: float = 0.05, seed: int = 0) -> Game:
+def duel(
+    loss: Adversarial, *, width: int = 64, lead: int = 100, learning_rate: float = 0.05, seed: int = 0
+) -> Game:
     """Return a game on points in which the discriminator is far ahead of a generator with plain SGD.
 
     The discriminator has Adam and moves five times a step; the generator stands still for the first ``lead``
     steps. It must not have Adam too, which divides a small gradient by its own size: a loss whose gradient
     vanishes would not be seen to fail.
     """
-    generator, discriminator = _networks((2,), z_dim=2, width=64, seed=seed)
+    generator, discriminator = _networks((2,), z_dim=2, width=width, seed=seed)
     discriminator_cost, generator_cost = costs(loss)
 
     def after_the_lead(optimiser: Optimizer) -> LambdaLR:
@@ -105,7 +108,7 @@ def duel(loss: Adversarial, *, lead: int = 100, learning_rate: float = 0.05, see
     )
 
 
-def judge(fake: Distribution, *, seed: int = 0) -> Game:
+def judge(fake: Normal, *, seed: int = 0) -> Game:
     """Return a game of the discriminator alone, on numbers, against fakes from a normal distribution."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -152,14 +155,78 @@ def mixture(centres: Tensor, sigma: float, n: int, *, seed: int) -> Batch:
     return Batch(centres[which] + sigma * torch.randn(n, 2, generator=generator), which)
 
 
-def modes(points: Tensor, centres: Tensor, sigma: float) -> Tensor:
-    """Return the share of points within three standard deviations of each centre, ``(K,)``.
+def covered(points: Tensor, centres: Tensor, sigma: float) -> Tensor:
+    """Return for each centre whether at least 1 % of the points are within three standard deviations."""
+    counts = (nearest_mode(points, centres, sigma=sigma) + 1).bincount(minlength=len(centres) + 1)
+    return (counts[1:] >= 0.01 * len(points)).float()
 
-    A mode counts as covered from a share of 0.01 on.
-    """
-    if points.ndim != 2 or points.shape[1:] != centres.shape[1:]:
-        raise CourseError(f"Modes are counted in points (N, {centres.shape[1]}), not {tuple(points.shape)}.")
-    return (torch.cdist(points, centres) < 3 * sigma).float().mean(0)
+
+def experiment(budget: Budget) -> Experiment:
+    """Hold a trained discriminator against the best one, and two generator losses against each other."""
+    real, fake = Normal(0.0, 1.0), Normal(1.5, 0.7)
+    lead = max(1, budget.steps // 2)
+
+    def numbers(n: int, seed: int) -> Batches:
+        drawn = torch.randn(n, 1, generator=torch.Generator().manual_seed(seed))
+        return Batches(drawn, torch.zeros(n, dtype=torch.long), budget.batch_size, seed=seed)
+
+    def error(logits: Callable[[Tensor], Tensor], seed: int) -> Outcome:
+        """Compare probabilities at points drawn from both densities alike."""
+        noise = torch.randn(budget.n_score, 1, generator=torch.Generator().manual_seed(1_000 + seed))
+        points = torch.cat((noise[::2], fake.mean + fake.stddev * noise[1::2]))
+        best = (real.log_prob(points) - fake.log_prob(points)).flatten()
+        with torch.no_grad():
+            return {"error of D": (logits(points).flatten().sigmoid() - best.sigmoid()).abs()}
+
+    def judge_arm(run: Run) -> Outcome:
+        game = judge(fake, seed=run.seed)
+        run.fit(game, numbers(20_000, run.seed), 10 * budget.steps)
+        return error(game.averaged("D").cpu(), run.seed)
+
+    def duel_arm(loss: Adversarial, run: Run) -> Outcome:
+        game = duel(loss, width=budget.base, lead=lead, seed=run.seed)
+        points = mixture(RING, SIGMA, 20_000, seed=run.seed)
+        batches = Batches(points.images, points.labels, budget.batch_size, seed=run.seed)
+        run.fit(game, batches, lead + budget.steps)
+        generator = game.averaged("G")
+        with torch.no_grad():
+            made = generator(generator.latent(budget.n_score, seed=run.seed)).cpu()
+        return {"share of modes covered": covered(made, RING, SIGMA)}
+
+    points = {"name": "eight Gaussians on a ring", "split": "train", "size": 2, "n": 20_000}
+    return Experiment(
+        data=[points | {"source": "Drawn by medgan_course.systems.gan.mixture.", "surrogate": False}],
+        arms={
+            "trained D": judge_arm,
+            "D = 1/2 everywhere": lambda run: error(torch.zeros_like, run.seed),
+            "non-saturating": partial(duel_arm, NonSaturating),
+            "minimax": partial(duel_arm, Minimax),
+            "real points": lambda run: {
+                "share of modes covered": covered(
+                    mixture(RING, SIGMA, budget.n_score, seed=1_000 + run.seed).images, RING, SIGMA
+                )
+            },
+        },
+        claims=[
+            Claim(
+                "The probability that D learns is within 0.05 of p / (p + q), averaged over both densities.",
+                metric="error of D",
+                variant="trained D",
+                better="lower",
+                margin=0.05,
+                fails=0.1,
+                references=["D = 1/2 everywhere"],
+            ),
+            Claim(
+                "Against a strong discriminator, the non-saturating loss reaches more modes than minimax.",
+                metric="share of modes covered",
+                variant="non-saturating",
+                baseline="minimax",
+                better="higher",
+                references=["real points"],
+            ),
+        ],
+    )
 
 
 def _networks(shape: Sequence[int], z_dim: int, width: int, seed: int) -> tuple[Generator, Discriminator]:

@@ -7,7 +7,6 @@ from mechanics import check_checkpoint, check_every_weight_learns, check_seed, r
 from torch.distributions import Normal
 
 from medgan_course.data.batches import Batch, Batches
-from medgan_course.errors import CourseError
 from medgan_course.losses.adversarial import Minimax, NonSaturating
 from medgan_course.systems import gan as system
 from medgan_course.train import fit
@@ -91,12 +90,24 @@ def test_a_mixture_has_its_centres_and_spread():
     assert torch.equal(batch.images, system.mixture(system.RING, 0.2, 8000, seed=3).images)
 
 
-def test_modes_are_shares_within_three_sigma():
-    points = torch.tensor([[0.0, 0.0], [0.29, 0.0], [0.31, 0.0], [5.0, 5.0]])
+def test_a_mode_is_covered_from_one_percent_on():
     centres = torch.tensor([[0.0, 0.0], [5.0, 5.0], [9.0, 9.0]])
-    assert system.modes(points, centres, 0.1).tolist() == [0.5, 0.25, 0.0]
-    with pytest.raises(CourseError, match=r"points \(N, 2\), not \(4, 3\)"):
-        system.modes(torch.zeros(4, 3), centres, 0.1)
+    near = torch.tensor([[0.29, 0.0]]).repeat(2, 1)
+    points = torch.cat([near, torch.tensor([[5.0, 5.0]]), torch.full((197, 2), 20.0)])
+    assert system.covered(points, centres, 0.1).tolist() == [1.0, 0.0, 0.0]  # shares 0.01, 0.005, 0
+    assert system.covered(points, centres, 0.09).tolist() == [0.0, 0.0, 0.0]  # 0.29 is beyond 3 sigma
+
+
+def test_the_discriminator_sees_real_images_then_generated_ones_from_fresh_noise():
+    game = small()
+    seen, made = [], []
+    game["D"].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    game["G"].register_forward_hook(lambda module, args, output: made.append(output))
+    game.play([BATCHES[0]])
+    assert len(seen) == 3
+    for shown, images in zip(seen, (BATCHES[0].images, *made), strict=True):
+        assert torch.equal(shown, images)
+    assert not torch.equal(*made)
 
 
 def test_a_batch_of_points_is_a_batch():
