@@ -180,13 +180,13 @@ def test_the_experiment_runs_every_arm_and_judges_the_claims(tmp_path, monkeypat
     monkeypatch.setattr(data, "load", lambda name, **settings: Tiny())
     settings = {"few": "1", "many": "3", "steps": "1", "base": "2", "batch_size": "4", "n_score": "12"}
     monkeypatch.setattr(claim, "RESAMPLES", 5)
-    card = run("S47", profile="smoke", seeds=[0, 1], settings=settings, out=tmp_path, runs=tmp_path)
+    card = run("S47", profile="smoke", seeds=[1], settings=settings, out=tmp_path, runs=tmp_path)
     assert [each["variant"] for each in card.claims] == ["SSGAN"] * 3
     values = [each["values"] for each in card.claims]
     for arm in ("SSGAN", "supervised", "pseudo-labels", "logistic regression on pixels", "all labels"):
         for few, many, difference in zip(*(each[arm] for each in values), strict=True):
             assert difference == pytest.approx(few - many, abs=1e-3)
-    assert values[2]["all labels"] == [0, 0]
+    assert values[2]["all labels"] == [0]
     # Both arms have the same classifier; the label draw is the seed.
     assert card.parameters["SSGAN"]["D"] == card.parameters["supervised"]["C"]
     assert {each["verdict"] for each in card.claims} == {"not shown at this scale"}

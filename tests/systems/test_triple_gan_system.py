@@ -145,7 +145,7 @@ def test_the_experiment_runs_every_arm_and_judges_the_claims(tmp_path, monkeypat
     monkeypatch.setattr(data, "load", lambda name, **settings: Tiny())
     monkeypatch.setattr(claim, "RESAMPLES", 5)
     settings = {"few": "1", "steps": "1", "base": "2", "batch_size": "4", "n_score": "12"}
-    card = run("S48", profile="smoke", seeds=[0, 1], settings=settings, out=tmp_path, runs=tmp_path)
+    card = run("S48", profile="smoke", seeds=[1], settings=settings, out=tmp_path, runs=tmp_path)
     areas, obeyed, commonest = (each["values"]["Triple-GAN"] for each in card.claims)
     assert all(0 <= value <= 1 for value in areas)
     # Twelve images, four of each class: a judge of one step knows nothing, but counts in twelfths.
