@@ -1,6 +1,7 @@
 """Real image sets, their cards, and the phantoms that stand in for them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from medgan_course.data import files, surrogate
 from medgan_course.data.batches import Batches, Paired, Unpaired
 from medgan_course.data.catalogue import Card, card, names, table
+from medgan_course.data.phantom.head import Heads, heads
 from medgan_course.data.resize import area
 from medgan_course.data.surrogate import surrogates_in_use
 from medgan_course.errors import CourseError, did_you_mean
@@ -39,6 +41,8 @@ class Dataset:
         bool ``(N, 1, size, size)``: the lesions, where the set has them drawn.
     subject : Tensor or None
         int64 ``(N,)``: whose image it is, where that is known. No subject is in two splits.
+    truth : Heads or None
+        All that is true of the images of a computed set: tissues, lesions, severity.
     """
 
     card: Card
@@ -50,6 +54,7 @@ class Dataset:
     is_surrogate: bool = False
     mask: Tensor | None = None
     subject: Tensor | None = None
+    truth: Heads | None = None
 
     @property
     def name(self) -> str:
@@ -144,23 +149,24 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
 
     The file is taken from the folder that the environment variable ``MEDGAN_DATA`` names, else from
     ``~/.medmnist``, else downloaded to there from the set's own server. If none of these has it, phantoms of
-    the same shape, counts and labels take its place, and a notice says so.
+    the same shape, counts and labels take its place, and a notice says so. A set that is computed, such as
+    ``"head2d"``, needs none of this.
 
     Parameters
     ----------
     name : str
         One of :func:`names`.
     size : int
-        Image side in pixels.
+        Image side in pixels: one of those on the card; for a computed set any from 16.
     split : {"train", "val", "test"}
-        Which part of the set.
+        Which part of the set; some have fewer.
     download : bool
         Whether a file may be fetched.
 
     Returns
     -------
     Dataset
-        Images in [-1, 1] (grey level / 127.5 - 1), labels, card, and where they come from.
+        Images in [-1, 1] (of a file: grey level / 127.5 - 1), labels, card, and where they come from.
 
     Raises
     ------
@@ -171,6 +177,8 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
     """
     described = card(name)
     described.count(split)
+    if not described.files:
+        return _computed(name, size, split)
     file = described.file(size)
     found = files.find(file)
     reason = ""
@@ -200,6 +208,25 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
         is_surrogate=found is None,
         mask=mask,
         subject=arrays.subject,
+    )
+
+
+@lru_cache(maxsize=4)
+def _computed(name: str, size: int, split: str) -> Dataset:
+    described = card(name)
+    labels, first = surrogate.population(described, split)
+    # Another seed than that of surrogates: nobody is in both.
+    truth = heads(
+        range(first, first + len(labels)),
+        size=size,
+        seed=surrogate.SEED + 1,
+        contrasts=described.contrasts,
+        lesions=(labels == 1).tolist(),
+    )
+    images = torch.cat([truth.images[name] for name in described.contrasts], dim=1)
+    source = f"Computed phantoms, subjects {first} to {first + len(labels) - 1} of seed {truth.seed}."
+    return Dataset(
+        described, size, split, images, labels, source, mask=truth.lesion, subject=truth.subject, truth=truth
     )
 
 

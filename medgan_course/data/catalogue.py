@@ -1,6 +1,7 @@
 """The cards of the image sets, one TOML file each in ``cards/``: adding a set is adding a card."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -104,7 +105,7 @@ class Card:
 
     def _repr_html_(self) -> str:
         splits = ", ".join(f"{split} {sum(count):,}" for split, count in self.counts.items())
-        rows = {
+        rows: dict[str, str | list[str]] = {
             "Images": f"{self.content}, {' or '.join(map(str, self.files)) or 'any number of'} px; {splits}",
             "Labels": ", ".join(f"{label} {name}" for label, name in enumerate(self.class_names)),
             "Source": self.source,
@@ -144,7 +145,7 @@ def card(name: str) -> Card:
     return Card(name=name, **fields)
 
 
-def table(rows: dict[str, str | list[str]]) -> str:
+def table(rows: Mapping[str, str | list[str]]) -> str:
     """Return an HTML table of two columns; a list becomes a bulleted one."""
 
     def cell(value: str | list[str]) -> str:

@@ -69,7 +69,7 @@ def _roots() -> Iterator[tuple[Path, str]]:
 
 
 def find(file: File) -> Found | None:
-    """Return ``file`` from the first data root that has it, directly or in a subfolder ``medmnist`` or ``sets``.
+    """Return ``file`` from the first data root that has it, or a folder ``medmnist`` or ``sets`` in it does.
 
     Files are opened, never looked for: whoever records the calls of ``open`` sees what a result depends on,
     also the files that were not there.

@@ -6,6 +6,7 @@ from html import escape
 from importlib import import_module
 
 import torch
+from torch import Tensor
 
 from medgan_course.data.catalogue import Card, card
 from medgan_course.data.files import Arrays
@@ -20,17 +21,23 @@ def surrogates_in_use() -> frozenset[str]:
     return frozenset(name for name, _ in _announced)
 
 
+def population(card: Card, split: str) -> tuple[Tensor, int]:
+    """Return the labels of the subjects of ``split``, shuffled, and the number of the first of them."""
+    counts = card.counts
+    position = list(counts).index(split)
+    first = sum(sum(counts[earlier]) for earlier in list(counts)[:position])
+    labels = torch.repeat_interleave(torch.arange(len(counts[split])), torch.tensor(counts[split]))
+    shuffle = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED + position))
+    return labels[shuffle], first
+
+
 @lru_cache(maxsize=4)
 def arrays(name: str, size: int, split: str) -> Arrays:
     """Compute a split of phantoms with the counts of the real one; no subject is in two splits.
 
     Every image is a subject of its own, also where the real set has several images of one.
     """
-    counts = card(name).counts
-    position = list(counts).index(split)
-    first = sum(sum(counts[earlier]) for earlier in list(counts)[:position])
-    labels = torch.repeat_interleave(torch.arange(len(counts[split])), torch.tensor(counts[split]))
-    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED + position))]
+    labels, first = population(card(name), split)
     phantom = import_module(f"medgan_course.data.phantom.{card(name).phantom}")
     rendered = phantom.render(labels.tolist(), size=size, seed=SEED, first=first)
     if not card(name).contrasts:
