@@ -34,11 +34,13 @@ resumption, intervals, verdicts, the card. This is a whole one::
 
 ``medgan run dcgan --set steps=200 --set dataset=breastmnist`` sets the fields of the budget and the keyword
 parameters of ``experiment``, with the types they have there. Nothing is trained in ``experiment`` itself;
-what every arm needs (data, features of the real images) is made there once.
+what every arm needs (data, features of the real images) is made there once. :class:`Domain` does that for
+generators of whole images.
 """
 
 from medgan_course.experiments.card import ResultsCard
 from medgan_course.experiments.claim import Claim, Outcome
+from medgan_course.experiments.domain import Domain
 from medgan_course.experiments.runner import Experiment, Run, run
 
-__all__ = ["Claim", "Experiment", "Outcome", "ResultsCard", "Run", "run"]
+__all__ = ["Claim", "Domain", "Experiment", "Outcome", "ResultsCard", "Run", "run"]

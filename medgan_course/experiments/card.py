@@ -180,9 +180,9 @@ def table(cards: list[ResultsCard]) -> Table:
     )
 
 
-def rounded(value: float) -> float:
-    """Return six significant digits: more would be noise that a reader has to skip."""
-    return float(f"{value:.6g}")
+def rounded(value: float, *, digits: int = 6) -> float:
+    """Return ``digits`` significant digits: more would be noise that a reader has to skip."""
+    return float(f"{value:.{digits}g}")
 
 
 def quantities(kind: str, variant: list[float], baseline: list[float] | None) -> list[float]:
@@ -194,12 +194,14 @@ def quantities(kind: str, variant: list[float], baseline: list[float] | None) ->
 
 
 def _scores(claim: Mapping[str, Any], seeds: list[int]) -> Table:
+    rows = dict(claim["values"])
+    if claim["kind"] != "value":
+        rows[_compared(claim)] = claim["quantities"]
     return Table(
         [claim["metric"], "mean", *(f"seed {seed}" for seed in seeds)],
         [
             [name, *(f"{value:.4g}" for value in (sum(values) / len(values), *values))]
-            for name, values in [*claim["values"].items(), (_compared(claim), claim["quantities"])]
-            if name != claim["variant"] or claim["kind"] != "value" or values is not claim["quantities"]
+            for name, values in rows.items()
         ],
     )
 

@@ -108,6 +108,24 @@ class Run:
         checkpoint = self.folder / f"{_file_name(name or self.arm)}.checkpoint.safetensors"
         return fit(game, batches, steps, seed=self.seed, checkpoint=checkpoint, **options)
 
+    def stages(
+        self, game: Game, batches: Any, steps: int, number: int, *, name: str | None = None, **options: Any
+    ) -> Iterator[int]:
+        """Train as :meth:`fit` does, in ``number`` equal parts, and yield the steps played after each.
+
+        For what is followed over a training. Each part ends with a checkpoint of its own: a resumed run
+        yields them all again, each with the game as it was then.
+        """
+        for stage in range(1, number + 1):
+            self.fit(
+                game,
+                batches,
+                stage * steps // number,
+                name=f"{name or self.arm} {stage} of {number}",
+                **options,
+            )
+            yield game.step
+
 
 def find(name: str) -> str:
     """Return the module name of a system from its number, such as ``S03``, or its name, such as ``dcgan``.
@@ -208,7 +226,8 @@ def _run(
     facts = [_facts(each) for each in experiment.data]
     every = {**dataclasses.asdict(budget), **_defaults(module), **own}
 
-    depends_on = json.dumps([every, facts, torch.__version__, inspect.getsource(module)], sort_keys=True)
+    code = ast.dump(ast.parse(inspect.getsource(module)))  # comments and line breaks may change
+    depends_on = json.dumps([every, facts, torch.__version__, code], sort_keys=True)
     folder = runs / name / f"{profile}-{hashlib.sha256(depends_on.encode()).hexdigest()[:8]}"
     done: dict[str, dict[int, _Done]] = {arm: {} for arm in experiment.arms}
     for seed in chosen:
@@ -310,7 +329,7 @@ def _read(path: Path) -> _Done:
 
 def _judge(claim: Claim, done: Mapping[str, Mapping[int, _Done]], profile: str) -> dict[str, Any]:
     outcomes = {arm: [each.outcome for each in done[arm].values()] for arm in claim.arms}
-    values = {arm: [rounded(claim.of(outcome)) for outcome in each] for arm, each in outcomes.items()}
+    values = {arm: [rounded(claim.of(outcome), digits=9) for outcome in each] for arm, each in outcomes.items()}
     compared = quantities(
         claim.kind, values[claim.variant], None if claim.baseline is None else values[claim.baseline]
     )

@@ -31,9 +31,8 @@ from torch.optim import Adam
 from medgan_course import data, pretrained
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.augment import diff_augment
-from medgan_course.experiments import Claim, Experiment, Outcome, Run
-from medgan_course.metrics.distribution import frechet_distance
-from medgan_course.metrics.features import FeatureNet, features
+from medgan_course.experiments import Claim, Domain, Experiment, Outcome, Run
+from medgan_course.losses.adversarial import Adversarial, NonSaturating
 from medgan_course.nets.dcgan import Discriminator, Generator
 from medgan_course.systems.gan import costs, gan
 from medgan_course.train import Game, Player, Turn, fit
@@ -49,16 +48,16 @@ def budget() -> Budget:
     )
 
 
-def dcgan(
+def networks(
     size: int,
     *,
     base: int = 32,
     z_dim: int = 64,
     channels: int = 1,
-    stabilised: bool = False,
+    norms: tuple[str, str] = ("batch", "batch"),
     seed: int = 0,
-) -> Game:
-    """Return the game of the paper, or its stabilised variant for long trainings.
+) -> tuple[Generator, Discriminator]:
+    """Return generator and discriminator.
 
     Parameters
     ----------
@@ -70,21 +69,56 @@ def dcgan(
         Length of the latent vector.
     channels : int
         Image channels; 1 for grey.
-    stabilised : bool
-        Three later ideas that keep thousands of steps on a few thousand images stable: spectral norm instead
-        of batch norm in D (Miyato et al. 2018), differentiable augmentation before D (Zhao et al. 2020), and
-        samples from a moving average of G's weights; beta_2 = 0.99.
+    norms : tuple of str
+        The generator's and the discriminator's ``norm``.
     seed : int
         Seed of the initial weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = Generator(size, z_dim, base, channels)
-        discriminator = Discriminator(size, base, channels, norm="spectral" if stabilised else "batch")
+        return (
+            Generator(size, z_dim, base, channels, norm=norms[0]),
+            Discriminator(size, base, channels, norm=norms[1]),
+        )
 
-    discriminator_cost, generator_cost = costs(seen=diff_augment) if stabilised else costs()
+
+def dcgan(
+    size: int,
+    *,
+    base: int = 32,
+    z_dim: int = 64,
+    channels: int = 1,
+    loss: Adversarial = NonSaturating,
+    batch_norm: bool = True,
+    stabilised: bool = False,
+    seed: int = 0,
+) -> Game:
+    """Return the game of the paper, or its stabilised variant for long trainings.
+
+    Parameters
+    ----------
+    size, base, z_dim, channels, seed
+        As for :func:`networks`.
+    loss : Adversarial
+        The adversarial loss.
+    batch_norm : bool
+        False leaves it out of both networks, for the comparison that shows what it does.
+    stabilised : bool
+        Three later ideas that keep thousands of steps on a few thousand images stable: spectral norm instead
+        of batch norm in D (Miyato et al. 2018), differentiable augmentation before D (Zhao et al. 2020), and
+        samples from a moving average of G's weights; beta_2 = 0.99.
+    """
+    norm = "batch" if batch_norm else "none"
+    generator, discriminator = networks(
+        size,
+        base=base,
+        z_dim=z_dim,
+        channels=channels,
+        norms=(norm, "spectral" if stabilised else norm),
+        seed=seed,
+    )
+    discriminator_cost, generator_cost = costs(loss, diff_augment) if stabilised else costs(loss)
     optimiser = partial(Adam, lr=2e-4, betas=(0.5, 0.99), fused=True) if stabilised else dcgan_adam
-
     return Game(
         players={
             "G": Player(generator, optimiser=optimiser, ema=0.999 if stabilised else None),
@@ -105,21 +139,11 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
     And ask a linear classifier what the discriminator's features are worth, beside the pixels themselves and
     a discriminator that has not been trained.
     """
-    # Real images are compared with those of val: prevalence there is that of train, in test it is not.
-    train, val, test = (
-        data.load(dataset, size=budget.size, split=split) for split in ("train", "val", "test")
-    )
-    n = min(budget.n_score, len(val))
-    domain = pretrained.load(f"features_{dataset}_{budget.size}", FeatureNet)
-    real = features(domain, val.images[:n])
-    shape = train.images.shape[1:]
+    domain = Domain(dataset, budget.size, budget.n_score)
+    train, test = domain.train, data.load(dataset, size=budget.size, split="test")
 
     def plain(seed: int) -> Game:
-        return dcgan(budget.size, base=budget.base, channels=shape[0], seed=seed)
-
-    def score(generator: nn.Module, seed: int) -> Tensor:
-        with torch.no_grad():
-            return features(domain, generator(generator.latent(n, seed=seed)).cpu())
+        return dcgan(budget.size, base=budget.base, channels=domain.shape[0], seed=seed)
 
     def probe(trunk: Callable[[Tensor], Tensor]) -> Tensor:
         """Return for each test image whether a linear classifier on features of ``train`` is right."""
@@ -133,33 +157,25 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
         game = plain(run.seed)
         run.fit(game, train.batches(budget.batch_size, seed=run.seed), budget.steps)
         return {
-            "features": score(sampler(game), run.seed),
+            "features": domain.sample(sampler(game), run.seed),
             "probe accuracy": probe(game.averaged("D").cpu().trunk),
         }
 
     def mlp_arm(run: Run) -> Outcome:
-        game = gan(shape, width=width, seed=run.seed)
+        game = gan(domain.shape, width=width, seed=run.seed)
         run.fit(game, train.batches(budget.batch_size, seed=run.seed), budget.steps)
-        return {"features": score(game.averaged("G"), run.seed)}
-
-    def noise_arm(run: Run) -> Outcome:
-        pixels = train.images.mean(0) + train.images.std(0) * torch.randn(n, *shape)
-        return {"features": features(domain, pixels.clamp(-1, 1))}
-
-    def real_arm(run: Run) -> Outcome:
-        return {"features": features(domain, train.images[torch.randperm(len(train))[:n]])}
+        return {"features": domain.sample(game.averaged("G"), run.seed)}
 
     width = 64
-    while any(count(gan(shape, width=width)[net]) < count(plain(0)[net]) for net in "GD"):
+    while any(count(gan(domain.shape, width=width)[net]) < count(plain(0)[net]) for net in "GD"):
         width *= 2
     statement = "A linear probe on the discriminator's features beats one on "
     return Experiment(
-        data=[train, val, test],
+        data=[train, domain.held_out, test],
         arms={
             "DCGAN": dcgan_arm,
             "MLP-GAN": mlp_arm,
-            "mean image and noise": noise_arm,
-            "real images": real_arm,
+            **domain.references,
             "raw pixels": lambda run: {"probe accuracy": probe(lambda images: images)},
             "untrained D": lambda run: {"probe accuracy": probe(plain(run.seed).averaged("D").trunk)},
         },
@@ -167,11 +183,11 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
             Claim(
                 "DCGAN's images are closer to real ones than those of an MLP-GAN with at least its weights.",
                 metric="domain FID",
-                score=lambda outcome: frechet_distance(real, outcome["features"]),
+                score=domain.fid,
                 variant="DCGAN",
                 baseline="MLP-GAN",
                 better="lower",
-                references=["mean image and noise", "real images"],
+                references=list(domain.references),
             ),
             *(
                 Claim(
