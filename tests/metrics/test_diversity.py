@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from medgan_course.metrics.diversity import spread
+from medgan_course.errors import CourseError
+from medgan_course.metrics import diversity
+from medgan_course.metrics.diversity import pairwise_ms_ssim, spread
 
 
 def grey(*values):
@@ -32,3 +34,54 @@ def test_chequered_noise_within_blocks_is_no_variety():
     board = torch.ones(8, 8)
     board[::2, ::2] = board[1::2, 1::2] = -1
     assert spread(torch.stack([board, -board])[:, None], grey(-1.0, 1.0)) == pytest.approx(0, abs=1e-7)
+
+
+def test_volumes_have_spread_too():
+    volumes = torch.tensor([0.0, 1.0])[:, None, None, None, None].expand(-1, 1, 8, 8, 8)
+    assert spread(volumes, 2 * volumes) == pytest.approx(0.5)
+    flat = volumes.clone()
+    flat[:, :, ::2] *= -1  # within blocks of 4 the planes cancel
+    assert spread(flat, volumes) == pytest.approx(0, abs=1e-6)
+
+
+def blobs(n, seed, side=28):
+    """Return images of one bright blob each, at a random place."""
+    draw = torch.Generator().manual_seed(seed)
+    place = torch.rand(n, 2, generator=draw) * side
+    grid = torch.arange(side)
+    rows, columns = ((grid - place[:, i, None]).square() / 18 for i in (0, 1))
+    return (2 * torch.exp(-(rows[:, :, None] + columns[:, None]))[:, None] - 1).clamp(-1, 1)
+
+
+def test_mode_collapse_raises_the_similarity_of_pairs_to_one():
+    real, collapsed = blobs(60, 0), blobs(1, 1).expand(40, -1, -1, -1)
+    score = pairwise_ms_ssim(collapsed, real)
+    assert score.value == pytest.approx(1)
+    assert (score.n, score.floor.n) == (20, 30)
+    assert score.floor.high < 0.9
+    same = pairwise_ms_ssim(blobs(60, 2), real)
+    assert same.low < same.floor.value < same.high
+
+
+def test_pairs_are_disjoint_and_an_odd_image_is_left_over(monkeypatch):
+    seen = []
+
+    def record(a, b, **settings):
+        seen.append((a[:, 0, 0, 0].tolist(), b[:, 0, 0, 0].tolist()))
+        return torch.linspace(0, 1, len(a))
+
+    monkeypatch.setattr(diversity, "ms_ssim", record)
+    images = torch.arange(7.0)[:, None, None, None].expand(-1, 1, 8, 8)
+    assert pairwise_ms_ssim(images, images, seed=3).n == 3
+    for first, second in seen:
+        assert len({*first, *second}) == 6
+    assert seen[0] == seen[1]
+
+
+def test_pairs_of_volumes_and_too_few_images():
+    volumes = torch.rand(6, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert pairwise_ms_ssim(volumes, volumes).high < 0.5
+    with pytest.raises(CourseError, match=r"at least four images"):
+        pairwise_ms_ssim(volumes[:3], volumes)
+    with pytest.raises(CourseError, match=r"of the same shape"):
+        pairwise_ms_ssim(volumes, volumes[:, :, 0])
