@@ -140,6 +140,21 @@ def test_the_non_saturating_loss_is_binary_cross_entropy_and_g_aims_at_real():
     torch.testing.assert_close(got["adversarial"], bce(fake, torch.ones(4)))
 
 
+def test_the_sum_of_both_costs_is_a_cooperative_problem():
+    # Minimised over both nets at once, a fake's logit settles at 0, so D stops rejecting: its gradient in the
+    # sum is 2 sigma(a) - 1, where the two players' own gradients never vanish together.
+    got = gradients(NonSaturating, fake=(-2.0, 0.0, 3.0))
+    both = [3 * (d + g) for d, g in zip(got["fake"], got["adversarial"], strict=True)]
+    assert both == pytest.approx([2 * sigma(a) - 1 for a in (-2.0, 0.0, 3.0)])
+    assert both[1] == 0 != got["fake"][1]
+
+
+def test_the_minimax_value_is_minus_the_discriminators_cost():
+    real, fake = torch.tensor(REAL), torch.tensor(FAKE)
+    value = torch.sigmoid(real).log().mean() + (1 - torch.sigmoid(fake)).log().mean()
+    torch.testing.assert_close(sum(Minimax.d_loss(real=real, fake=fake).values()), -value)
+
+
 def test_relativistic_logits_feel_only_differences():
     real, fake = torch.tensor(REAL), torch.tensor(FAKE)
     one, other = terms(RelativisticAverage, real, fake), terms(RelativisticAverage, real + 7, fake + 7)

@@ -4,6 +4,7 @@ from torch import nn
 
 from medgan_course import draws
 from medgan_course.errors import CourseError
+from medgan_course.losses.adversarial import Wasserstein
 from medgan_course.losses.penalties import gradient_penalty, path_length, r1_penalty
 
 shapes = pytest.mark.parametrize("shape", [(4, 2, 5, 3), (4, 1, 3, 2, 4)], ids=["2-D", "3-D"])
@@ -106,6 +107,19 @@ def test_the_gradient_of_the_penalties_agrees_with_finite_differences():
         return gradient_penalty(critic, real=real, fake=fake), r1_penalty(critic, real=real)
 
     assert torch.autograd.gradcheck(penalties, weights)
+
+
+def test_the_soft_penalty_settles_at_a_slope_above_1():
+    # D(x) = g x on real images at 3 and fake ones at 0: -3 g + 10 (g - 1)^2 is least at g = 1 + 3 / 20.
+    slope = torch.tensor(1 + 3 / 20, requires_grad=True)
+    real, fake = torch.full((4, 1, 1, 1), 3.0), torch.zeros(4, 1, 1, 1)
+
+    def critic(x):
+        return slope * x.flatten()
+
+    loss = sum(Wasserstein.d_loss(real=critic(real), fake=critic(fake)).values())
+    (loss + 10 * gradient_penalty(critic, real=real, fake=fake)).backward()
+    assert slope.grad.item() == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("wrong", [lambda x: x.mean(), lambda x: x.flatten(1).sum(1)[:2]])
