@@ -24,7 +24,9 @@ def proportion(hits: Tensor, *, subjects: Tensor | None = None, floor: Score | N
 
     With k of n and :math:`\hat p=k/n`, :math:`z=1.96`,
 
-    .. math:: \frac{\hat p+\frac{z^2}{2n}\pm z\sqrt{\frac{\hat p(1-\hat p)}{n}+\frac{z^2}{4n^2}}}{1+\frac{z^2}{n}}.
+    .. math::
+        \frac{\hat p+\frac{z^2}{2n}\pm z\sqrt{\frac{\hat p(1-\hat p)}{n}+\frac{z^2}{4n^2}}}
+        {1+\frac{z^2}{n}}.
 
     It keeps its width when all answers are alike, where :math:`\hat p\pm z\sqrt{\hat p(1-\hat p)/n}` and the
     bootstrap shrink to a point.
@@ -96,8 +98,12 @@ def predictive_value(sensitivity: Score, specificity: Score, prevalence: float) 
 
 
 def f1(labels: Tensor, predicted: Tensor, *, subjects: Tensor | None = None, seed: int = 0) -> Score:
-    r"""Score :math:`F_1=\frac{2\,\mathrm{TP}}{2\,\mathrm{TP}+\mathrm{FP}+\mathrm{FN}}` of class 1, which ignores
-    true negatives; 0 where there is neither a positive label nor a positive answer.
+    r"""Score the harmonic mean of sensitivity and predictive value in the test set.
+
+    .. math:: F_1=\frac{2\,\mathrm{TP}}{2\,\mathrm{TP}+\mathrm{FP}+\mathrm{FN}}
+
+    of class 1, with true positives TP, false positives FP and false negatives FN. Healthy images called
+    healthy do not count. 0 where there is neither a positive label nor a positive answer.
     """
     _same_length(labels, predicted)
 
@@ -145,8 +151,8 @@ def auprc(labels: Tensor, scores: Tensor, *, subjects: Tensor | None = None, see
 
     .. math:: \sum_k (R_k-R_{k-1})\,P_k
 
-    over the thresholds k, recall :math:`R` and precision :math:`P`; scikit-learn's definition. Its floor, what
-    random scores have, is the prevalence; so it compares only on one test set. A resample without a
+    over the thresholds k, recall :math:`R` and precision :math:`P`; scikit-learn's definition. Its floor,
+    what random scores have, is the prevalence; so it compares only on one test set. A resample without a
     positive image counts as 0.
     """
     _same_length(labels, scores)
@@ -165,8 +171,8 @@ def cohen_kappa(a: Tensor, b: Tensor, *, subjects: Tensor | None = None, seed: i
 
     .. math:: \kappa=1-\frac{\Pr(a\ne b)}{1-\sum_k\Pr(a=k)\Pr(b=k)}
 
-    1 for equal answers, 0 for independent ones and, by our convention, where both always give one and the same
-    answer (0/0), which chance would do as well.
+    1 for equal answers, 0 for independent ones and, by our convention, where both always give one and the
+    same answer (0/0), which chance would do as well.
 
     Parameters
     ----------
@@ -187,7 +193,7 @@ def cohen_kappa(a: Tensor, b: Tensor, *, subjects: Tensor | None = None, seed: i
 
 
 def quadratic_kappa(a: Tensor, b: Tensor, *, subjects: Tensor | None = None, seed: int = 0) -> Score:
-    r"""Score the agreement of two sets of ordinal grades beyond chance, near misses counting less (Cohen 1968).
+    r"""Score the agreement of ordinal grades beyond chance, near misses counting less (Cohen 1968).
 
     .. math:: \kappa_w=1-\frac{\frac1n\sum_i(a_i-b_i)^2}{\frac1{n^2}\sum_{i,j}(a_i-b_j)^2}
 
@@ -224,13 +230,13 @@ class Reliability(NamedTuple):
     ----------
     forecast, frequency : Tensor
         Mean probability and share of class 1 in each bin that is not empty, ``(bins,)`` or fewer.
-    count : Tensor
+    n : Tensor
         Images in it.
     """
 
     forecast: Tensor
     frequency: Tensor
-    count: Tensor
+    n: Tensor
 
 
 def reliability(labels: Tensor, probabilities: Tensor, *, bins: int = 10) -> Reliability:
@@ -261,7 +267,9 @@ def calibration_error(
 
     def statistic(samples: Tensor) -> Tensor:
         gaps = samples[..., 0] - samples[..., 1]
-        sums = torch.zeros(len(samples), bins, dtype=gaps.dtype).scatter_add(1, _bin(samples[..., 1], bins), gaps)
+        sums = torch.zeros(len(samples), bins, dtype=gaps.dtype).scatter_add(
+            1, _bin(samples[..., 1], bins), gaps
+        )
         return sums.abs().sum(1) / samples.shape[1]
 
     p = probabilities.double().cpu()
@@ -324,7 +332,8 @@ def _share(labels: Tensor, predicted: Tensor, *, of: Tensor, subjects: Tensor | 
 def _same_length(a: Tensor, b: Tensor) -> None:
     if a.ndim != 1 or a.shape != b.shape:
         raise CourseError(
-            f"One answer belongs to each label: shapes (n,) and (n,), not {tuple(a.shape)} and {tuple(b.shape)}."
+            "One answer belongs to each label: shapes (n,) and (n,), not "
+            f"{tuple(a.shape)} and {tuple(b.shape)}."
         )
 
 
@@ -342,5 +351,6 @@ def _probabilities(labels: Tensor, probabilities: Tensor) -> None:
     if probabilities.min() < 0 or probabilities.max() > 1:
         raise CourseError(
             "Calibration is about probabilities in [0, 1], but the values reach from "
-            f"{float(probabilities.min()):.3g} to {float(probabilities.max()):.3g}: apply a sigmoid to logits."
+            f"{float(probabilities.min()):.3g} to {float(probabilities.max()):.3g}: "
+            "apply a sigmoid to logits."
         )

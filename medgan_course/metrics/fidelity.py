@@ -1,10 +1,11 @@
 r"""How far each image lies from its truth: errors, PSNR and SSIM, over the image, a mask or a boundary.
 
-Every metric returns one number for each image, ``(N,)`` float64; :func:`medgan_course.metrics.score.bootstrap`
-makes them a mean with its interval, :func:`~medgan_course.metrics.score.paired_difference` compares two
-methods. :math:`x` is the result and :math:`y` the truth, ``(N, C, H, W)`` or ``(N, C, D, H, W)``;
-:math:`p` runs over channels and pixels inside the mask :math:`M`, or over all of them without one. A mask is
-``(N, 1, ...)`` for all channels together or ``(N, C, ...)``. An image whose mask is empty has no value: NaN.
+Every metric returns one number for each image, ``(N,)`` float64;
+:func:`medgan_course.metrics.score.bootstrap` makes them a mean with its interval,
+:func:`~medgan_course.metrics.score.paired_difference` compares two methods. :math:`x` is the result and
+:math:`y` the truth, ``(N, C, H, W)`` or ``(N, C, D, H, W)``; :math:`p` runs over channels and pixels inside
+the mask :math:`M`, or over all of them without one. A mask is ``(N, 1, ...)`` for all channels together or
+``(N, C, ...)``. An image whose mask is empty has no value: NaN.
 
 Background is easy. Where half of each image is air that every method gets right, an error over the whole
 image is half as large and SSIM moves towards 1, so state the mask with the number.
@@ -100,7 +101,8 @@ def ssim(x: Tensor, y: Tensor, *, data_range: float, window: int = 11, mask: Ten
         2 for images in [-1, 1]. It enters the constants that stabilise flat regions: a range that is too
         large makes everything look alike.
     window : int
-        Side of the window, odd; smaller ones fit small volumes, but their values compare only with each other.
+        Side of the window, odd; smaller ones fit small volumes, but their values compare only with each
+        other.
     """
     _check(x, y, mask)
     check_range(y, data_range)
@@ -113,7 +115,7 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def scales(shape: tuple[int, ...] | torch.Size, window: int = 11) -> int:
-    """Return how many scales multi-scale SSIM has for images ``(..., H, W)``: 2 at 28 px, 3 at 64, 5 from 176.
+    """Return how many scales multi-scale SSIM has for images of a shape: 2 at 28 px, 3 at 64, 5 from 176.
 
     The window must fit at the coarsest one, after halving the side once for each further scale.
     """
@@ -203,11 +205,10 @@ def boundary_band(labels: Tensor, width: int) -> Tensor:
         # Of an offset and its opposite one is enough: both ends of a differing pair belong to the band.
         if not 0 < sum(d * d for d in offset) <= width * width or offset < (0,) * len(sides):
             continue
-        here = (..., *(slice(max(0, -d), side - max(0, d)) for d, side in zip(offset, sides, strict=True)))
-        there = (..., *(slice(max(0, d), side - max(0, -d)) for d, side in zip(offset, sides, strict=True)))
-        differ = labels[here] != labels[there]
-        band[here] |= differ
-        band[there] |= differ
+        opposite = tuple(-d for d in offset)
+        differ = _cut(labels, offset) != _cut(labels, opposite)
+        for end in (offset, opposite):
+            _cut(band, end).logical_or_(differ)  # what is cut out is a view of the band
     return band
 
 
@@ -222,10 +223,19 @@ def check_range(truth: Tensor, data_range: float) -> None:
         )
 
 
+def _cut(images: Tensor, offset: tuple[int, ...]) -> Tensor:
+    """Return the pixels that still have a pixel at ``offset`` from them."""
+    for axis, d in enumerate(offset, start=2):
+        images = images.narrow(axis, max(0, -d), images.shape[axis] - abs(d))
+    return images
+
+
 def _inside(mask: Tensor, window: int) -> Tensor:
     """Cut a mask to the pixels whose window lies inside the image."""
     r = window // 2
-    return mask[(..., *(slice(r, side - r) for side in mask.shape[2:]))]
+    for axis in range(2, mask.ndim):
+        mask = mask.narrow(axis, r, mask.shape[axis] - 2 * r)
+    return mask
 
 
 def _mean(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -81,8 +81,9 @@ def phase_congruency(grey: Tensor) -> Tensor:
         -|e_{no}\bar f_o-f_{no}\bar e_o| - T_o\bigr]_+}{\sum_o\sum_n A_{no}}.
 
     The filters are :math:`\exp\frac{-\ln^2(\rho\lambda_n)}{2\ln^2 0.55}\,\exp\frac{-\theta_o^2}{2s^2}` at
-    frequency :math:`\rho` cycles per pixel and angle :math:`\theta_o` from the orientation, :math:`s=\pi/4.8`.
-    :math:`T_o` is what noise alone would give, its power taken from the median response of the finest filter.
+    frequency :math:`\rho` cycles per pixel and angle :math:`\theta_o` from the orientation,
+    :math:`s=\pi/4.8`. :math:`T_o` is what noise alone would give, its power taken from the median response
+    of the finest filter.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def _log_gabor(height: int, width: int) -> Tensor:
     bands = []
     for scale in range(_SCALES):
         wavelength = 6 * 2**scale
-        band = torch.exp(-(radius.clamp_min(1e-12) * wavelength).log() ** 2 / (2 * math.log(0.55) ** 2))
+        band = torch.exp(-((radius.clamp_min(1e-12) * wavelength).log() ** 2) / (2 * math.log(0.55) ** 2))
         band[0, 0] = 0
         bands.append(band * low_pass)
     spread = math.pi / _ORIENTATIONS / 1.2

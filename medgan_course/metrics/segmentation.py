@@ -1,7 +1,7 @@
 r"""How well each mask fits its truth: overlap, distance and agreement of boundaries.
 
-Every metric compares boolean masks :math:`X` (result) and :math:`Y` (truth) of one structure, ``(N, 1, H, W)``
-or ``(N, 1, D, H, W)``, and returns one number for each image, ``(N,)`` float64. Of a label map pass
+Every metric compares boolean masks :math:`X` (result) and :math:`Y` (truth) of one structure, ``(N, 1, H,
+W)`` or ``(N, 1, D, H, W)``, and returns one number for each image, ``(N,)`` float64. Of a label map pass
 ``labels == k``.
 
 *Empty masks.* Where neither holds a pixel the result is right: Dice, Jaccard and boundary F1 are 1, the
@@ -24,8 +24,9 @@ def dice(x: Tensor, y: Tensor) -> Tensor:
 
 
 def jaccard(x: Tensor, y: Tensor) -> Tensor:
-    r"""Return the Jaccard index, :math:`\frac{|X\cap Y|}{|X\cup Y|}`, in [0, 1]; with Dice :math:`d` it is
-    :math:`d/(2-d)`.
+    r"""Return the Jaccard index, :math:`\frac{|X\cap Y|}{|X\cup Y|}`, in [0, 1] (Jaccard 1901).
+
+    It ranks results as Dice :math:`d` does, being :math:`d/(2-d)`.
     """
     both, size_x, size_y = _sizes(x, y)
     union = size_x + size_y - both
@@ -72,7 +73,8 @@ def boundary_f1(
         F=\frac{2PR}{P+R}, \quad P=\frac{|\{p\in\partial X: d(p,\partial Y)\le t\}|}{|\partial X|}, \quad
         R=\frac{|\{q\in\partial Y: d(q,\partial X)\le t\}|}{|\partial Y|}
 
-    with boundaries and distances as in :func:`hd95`. Dice hardly sees the boundary of a large organ; this does.
+    with boundaries and distances as in :func:`hd95`. Dice hardly sees the boundary of a large organ; this
+    does.
 
     Parameters
     ----------
@@ -115,8 +117,8 @@ def _pairs(x: Tensor, y: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _sizes(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     x, y = _masks(x, y)
-    both, size_x, size_y = ((x & y), x, y)
-    return tuple(mask.flatten(1).sum(1).double() for mask in (both, size_x, size_y))  # type: ignore[return-value]
+    both, size_x, size_y = (mask.flatten(1).sum(1).double() for mask in (x & y, x, y))
+    return both, size_x, size_y
 
 
 def _masks(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,11 +13,12 @@ from medgan_course.metrics.score import Score, bootstrap
 def radial_spectrum(images: Tensor) -> Tensor:
     r"""Return the radially averaged power spectrum of each image or volume.
 
-    With the discrete Fourier transform :math:`F` over :math:`n` pixels and the frequency :math:`\rho` in cycles
-    per pixel, the mean over ring k of the channels' power
+    With the discrete Fourier transform :math:`F` over :math:`n` pixels and the frequency :math:`\rho` in
+    cycles per pixel, the mean over ring k of the channels' power
 
     .. math::
-        P_k = \operatorname*{mean}_{|s\rho-k|\le 1/2}\frac{|F(\rho)|^2}{n}, \qquad k=0,\dots,\lfloor s/2\rfloor,
+        P_k = \operatorname*{mean}_{|s\rho-k|\le 1/2}\frac{|F(\rho)|^2}{n},
+        \qquad k=0,\dots,\lfloor s/2\rfloor,
 
     where :math:`s` is the shortest side: ring k holds k cycles per shortest side, the last one the Nyquist
     frequency. The corners of the spectrum beyond it are left out. White noise of variance :math:`\sigma^2`
@@ -41,7 +42,7 @@ def radial_spectrum(images: Tensor) -> Tensor:
     axes = torch.meshgrid(
         *(torch.fft.fftfreq(n, dtype=torch.float64, device=images.device) for n in sides), indexing="ij"
     )
-    ring = (sum(axis**2 for axis in axes).sqrt() * side).round().long().flatten()
+    ring = (torch.stack(axes).square().sum(0).sqrt() * side).round().long().flatten()
     kept = ring <= side // 2
     power = torch.fft.fftn(images.double(), dim=tuple(range(2, images.ndim))).abs().square().mean(1)
     power = power.flatten(1)[:, kept] / ring.numel()
@@ -120,7 +121,8 @@ def histogram_overlap(
     """
     if len(x) != len(y):
         raise CourseError(f"Histograms are compared in pairs: {len(x)} images do not fit {len(y)}.")
-    return torch.minimum(_histogram(x, mask_x, low, high, bins), _histogram(y, mask_y, low, high, bins)).sum(1)
+    parts = [_histogram(*part, low, high, bins) for part in ((x, mask_x), (y, mask_y))]
+    return torch.minimum(*parts).sum(1)
 
 
 def _histogram(images: Tensor, mask: Tensor | None, low: float, high: float, bins: int) -> Tensor:
