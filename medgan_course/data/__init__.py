@@ -178,7 +178,7 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
     described = card(name)
     described.count(split)
     if not described.files:
-        return _computed(name, size, split)
+        return _computed(described, size, split)
     file = described.file(size)
     found = files.find(file)
     reason = ""
@@ -207,26 +207,36 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
         source,
         is_surrogate=found is None,
         mask=mask,
-        subject=arrays.subject,
+        subject=None if arrays.subject is None else arrays.subject.clone(),
+    )
+
+
+def _computed(described: Card, size: int, split: str) -> Dataset:
+    labels, first = surrogate.population(described, split)
+    truth = _heads(described.name, size, split)
+    return Dataset(
+        described,
+        size,
+        split,
+        torch.cat([truth.images[name] for name in described.contrasts], dim=1),
+        labels,
+        f"Computed phantoms, subjects {first} to {first + len(labels) - 1} of seed {truth.seed}.",
+        mask=truth.lesion.clone(),
+        subject=truth.subject.clone(),
+        truth=truth,
     )
 
 
 @lru_cache(maxsize=4)
-def _computed(name: str, size: int, split: str) -> Dataset:
-    described = card(name)
-    labels, first = surrogate.population(described, split)
+def _heads(name: str, size: int, split: str) -> Heads:
+    labels, first = surrogate.population(card(name), split)
     # Another seed than that of surrogates: nobody is in both.
-    truth = heads(
+    return heads(
         range(first, first + len(labels)),
         size=size,
         seed=surrogate.SEED + 1,
-        contrasts=described.contrasts,
+        contrasts=card(name).contrasts,
         lesions=(labels == 1).tolist(),
-    )
-    images = torch.cat([truth.images[name] for name in described.contrasts], dim=1)
-    source = f"Computed phantoms, subjects {first} to {first + len(labels) - 1} of seed {truth.seed}."
-    return Dataset(
-        described, size, split, images, labels, source, mask=truth.lesion, subject=truth.subject, truth=truth
     )
 
 

@@ -42,7 +42,8 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     """
     kinds = torch.tensor(labels)
     images = torch.empty(len(labels), size, size, dtype=torch.uint8)
-    for kind, draw in enumerate((_abdomen, _breasts, _chest, _chest_ct, _hand, _head)):
+    for kind in kinds.unique().tolist():
+        draw = (_abdomen, _breasts, _chest, _chest_ct, _hand, _head)[kind]
         for members in (kinds == kind).nonzero()[:, 0].split(CHUNK):
             # Only the lower 32 bits of a generator's seed count.
             generators = [
