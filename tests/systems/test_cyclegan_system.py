@@ -1,0 +1,114 @@
+from functools import partial
+
+import pytest
+import torch
+from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+
+from medgan_course.data.batches import Stream, Unpaired
+from medgan_course.systems import cyclegan as system
+from medgan_course.train import fit
+
+DRAW = torch.Generator().manual_seed(0)
+IMAGES = Unpaired(*(torch.rand(n, 1, 16, 16, generator=DRAW) * 2 - 1 for n in (7, 5)))
+STREAM = Stream(IMAGES, 2, apart=True)
+small = partial(system.cyclegan, 4, base=2, blocks=1)
+
+
+def test_which_term_moves_whom():
+    g, d = "G_ab+G_ba", "D_a+D_b"
+    assert reach(small(identity_weight=5.0), STREAM[0]) == {
+        f"{g}.adversarial_b": "G_ab",
+        f"{g}.adversarial_a": "G_ba",
+        f"{g}.cycle": g,
+        f"{g}.identity": g,
+        f"{d}.real_a": "D_a",
+        f"{d}.fake_a": "D_a",
+        f"{d}.real_b": "D_b",
+        f"{d}.fake_b": "D_b",
+    }
+    check_every_weight_learns(small(), STREAM[0])
+
+
+def test_terms_of_no_weight_are_left_out():
+    names = [name.partition(".")[2] for name in reach(small(cycle_weight=0), STREAM[0])]
+    assert names[:2] == ["adversarial_b", "adversarial_a"]
+    assert not {"cycle", "identity"} & set(names)
+
+
+def test_seed_and_checkpoint(tmp_path):
+    check_seed(small)
+
+    def sample(game):
+        return game.averaged("G_ab")(IMAGES.a)
+
+    check_checkpoint(small, STREAM, tmp_path / "cyclegan.safetensors", sample)
+
+
+def test_the_terms_are_those_of_the_paper():
+    game, batch = small(cycle_weight=3.0, identity_weight=1.5), STREAM[0]
+    # Of the weights before the step; while the buffer fills, the replayed images are the new ones.
+    g, f, d_a, d_b = (game[name] for name in ("G_ab", "G_ba", "D_a", "D_b"))
+    generators, discriminators = (turn.cost(game, batch) for turn in game.turns)
+    a, b, fake_a, fake_b = batch.a, batch.b, f(batch.b), g(batch.a)
+    expected = {
+        "adversarial_b": (d_b(fake_b) - 1).square().mean(),
+        "adversarial_a": (d_a(fake_a) - 1).square().mean(),
+        "cycle": 3 * ((f(fake_b) - a).abs().mean() + (g(fake_a) - b).abs().mean()),
+        "identity": 1.5 * ((g(b) - b).abs().mean() + (f(a) - a).abs().mean()),
+    }
+    assert generators.keys() == expected.keys()
+    for name, term in expected.items():
+        torch.testing.assert_close(generators[name], term)
+    expected = {
+        "real_a": (d_a(a) - 1).square().mean() / 2,
+        "fake_a": d_a(fake_a).square().mean() / 2,
+        "real_b": (d_b(b) - 1).square().mean() / 2,
+        "fake_b": d_b(fake_b).square().mean() / 2,
+    }
+    assert discriminators.keys() == expected.keys()
+    for name, term in expected.items():
+        torch.testing.assert_close(discriminators[name], term)
+
+
+def test_discriminators_see_past_images_and_generators_are_judged_on_new_ones():
+    game, batch = small(), STREAM[0]
+    game.players["G_ab"].replay = 2
+    marked = torch.full((2, 1, 16, 16), 0.25)
+    game.players["G_ab"].past = marked.clone()
+    game.players["G_ba"].past = None
+    seen = []
+    game["D_b"].register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
+    torch.manual_seed(3)
+    for _ in range(4):
+        game.turns[1].cost(game, batch)
+    shown = torch.cat(seen[1::2])  # after the real ones of each call
+    assert (shown == 0.25).flatten(1).all(1).any()
+    seen.clear()
+    game.turns[0].cost(game, batch)
+    assert not (seen[0] == 0.25).any()
+
+
+def test_the_papers_schedule_and_optimiser():
+    game = system.cyclegan(8, base=2, blocks=1)
+    assert all(p.optimiser.defaults["betas"] == (0.5, 0.999) for p in game.players.values())
+    rates = []
+    for _ in range(8):
+        rates.append({p.optimiser.param_groups[0]["lr"] for p in game.players.values()})
+        game.play([STREAM[game.step]])
+    assert [rate for (rate,) in rates] == pytest.approx([2e-4] * 5 + [1.5e-4, 1e-4, 0.5e-4])
+    assert [game.players[name].replay for name in game.players] == [50, 50, None, None]
+
+
+def test_no_gradient_descends_through_the_replayed_images():
+    game, batch = small(), STREAM[0]
+    game.take(game.turns[1], batch)
+    assert all(p.grad is None for name in ("G_ab", "G_ba") for p in game[name].parameters())
+
+
+def test_domains_of_different_channels_and_volumes():
+    game = system.cyclegan(4, base=2, blocks=1, channels=(2, 1))
+    game.play([Unpaired(torch.rand(2, 2, 16, 16), torch.rand(2, 1, 16, 16))])
+    volumes = system.cyclegan(4, base=2, blocks=1, dim=3)
+    stream = Stream(Unpaired(torch.rand(2, 1, 8, 8, 8), torch.rand(2, 1, 8, 8, 8)), 1, apart=True)
+    history = fit(volumes, stream, 1, device="cpu")
+    assert all(len(values) == 1 for values in history.values())

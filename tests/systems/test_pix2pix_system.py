@@ -1,0 +1,91 @@
+from functools import partial
+
+import pytest
+import torch
+from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+
+from medgan_course.data.batches import Paired, Stream
+from medgan_course.losses.adversarial import LeastSquares, NonSaturating
+from medgan_course.systems import pix2pix as system
+
+DRAW = torch.Generator().manual_seed(0)
+PAIRS = Paired(*(torch.rand(8, 1, 16, 16, generator=DRAW) * 2 - 1 for _ in range(2)))
+STREAM = Stream(PAIRS, 4)
+small = partial(system.pix2pix, base=4, depth=3)
+
+
+def test_which_term_moves_whom():
+    torch.manual_seed(0)
+    assert reach(small(), STREAM[0]) == {"D.real": "D", "D.fake": "D", "G.adversarial": "G", "G.l1": "G"}
+    check_every_weight_learns(small(), STREAM[0])
+
+
+def test_l1_alone_is_a_game_of_one():
+    game = small(loss=None)
+    assert reach(game, STREAM[0]) == {"G.l1": "G"}
+    assert list(game.players) == ["G"]
+    # Beside an opponent or not, the generator starts from the same weights.
+    for alone, opposed in zip(game["G"].parameters(), small()["G"].parameters(), strict=True):
+        assert torch.equal(alone, opposed)
+
+
+def test_seed_and_checkpoint(tmp_path):
+    check_seed(small)
+
+    def sample(game):
+        return system.translated(game.averaged("G"), PAIRS.source)
+
+    check_checkpoint(small, STREAM, tmp_path / "pix2pix.safetensors", sample)
+
+
+@pytest.mark.parametrize("loss", [NonSaturating, LeastSquares])
+def test_the_terms_are_those_of_the_paper(loss):
+    game = small(loss=loss)
+    made, judged, seen = [], [], []
+    game["G"].register_forward_hook(lambda module, args, output: made.append(output.detach()))
+    game["D"].register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
+    game["D"].register_forward_hook(lambda module, args, output: judged.append(output.detach()))
+    batch = STREAM[0]
+    terms = game.play([batch])
+    pairs = (batch.target, made[0], made[1])
+    for image, shown in zip(pairs, seen, strict=True):
+        assert torch.equal(shown, torch.cat([batch.source, image], 1))
+    real, fake, fooling = judged
+    for name, term in loss.d_loss(real=real, fake=fake).items():
+        torch.testing.assert_close(terms[f"D.{name}"], 0.5 * term)
+    torch.testing.assert_close(terms["G.adversarial"], loss.g_loss(fake=fooling)["adversarial"])
+    torch.testing.assert_close(terms["G.l1"], 100 * (made[1] - batch.target).abs().mean())
+    assert not torch.equal(made[0], made[1])  # dropout, and a step of nobody in between
+
+
+def test_the_papers_optimiser():
+    for player in small().players.values():
+        assert player.optimiser.defaults["lr"] == 2e-4
+        assert player.optimiser.defaults["betas"] == (0.5, 0.999)
+
+
+def test_volumes_and_several_channels():
+    game = system.pix2pix(base=2, depth=2, channels=(2, 1), dim=3)
+    volumes = Paired(torch.rand(2, 2, 8, 8, 8), torch.rand(2, 1, 8, 8, 8))
+    assert game.play([volumes])["G.l1"].isfinite()
+
+
+def test_a_translation_repeats_with_its_seed_in_any_parts_and_leaves_the_global_state():
+    net = small().averaged("G")
+    before = torch.get_rng_state()
+    images = system.translated(net, PAIRS.source, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(images, system.translated(net, PAIRS.source, seed=3))
+    assert not torch.equal(images, system.translated(net, PAIRS.source, seed=4))
+    assert images.abs().max() <= 1
+    assert not images.requires_grad
+
+
+def test_the_spectrum_error_of_an_outcome_is_the_metric_s():
+    spectrum = pytest.importorskip("medgan_course.metrics.spectrum")
+    outcome = {
+        "power": spectrum.radial_spectrum(PAIRS.source),
+        "real power": spectrum.radial_spectrum(PAIRS.target),
+    }
+    expected = spectrum.spectrum_error(PAIRS.source, PAIRS.target).value
+    assert system.spectrum_error(outcome) == pytest.approx(expected)

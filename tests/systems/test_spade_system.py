@@ -1,0 +1,99 @@
+from functools import partial
+
+import pytest
+import torch
+from mechanics import check_checkpoint, check_seed, reach
+from torch import nn
+from torch.nn.functional import one_hot
+
+from medgan_course.data.batches import Paired, Stream
+from medgan_course.systems import spade as system
+
+DRAW = torch.Generator().manual_seed(0)
+LABELS = one_hot(torch.randint(3, (8, 16, 16), generator=DRAW), 3).movedim(-1, 1).float()
+PAIRS = Paired(LABELS, torch.rand(8, 1, 16, 16, generator=DRAW) * 2 - 1)
+STREAM = Stream(PAIRS, 4)
+small = partial(system.spade, 16, 3, base=2)
+
+
+class Maps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)])
+
+    def forward(self, images):
+        first = self.layers[0](images)
+        return [first, self.layers[1](first)]
+
+
+def test_which_term_moves_whom():
+    torch.manual_seed(0)
+    moved = {"D.real": "D", "D.fake": "D", "G.adversarial": "G", "G.features": "G"}
+    assert reach(small(), STREAM[0]) == moved
+    assert reach(small(features=Maps()), STREAM[0]) == moved | {"G.perceptual": "G"}
+
+
+def test_with_a_style_the_encoder_moves_with_the_generator():
+    torch.manual_seed(0)
+    game = small(z_dim=3)
+    reached = reach(game, STREAM[0])
+    assert reached["G+E.kl"] == "E"
+    assert reached["G+E.adversarial"] == reached["G+E.features"] == "G+E"
+    assert reached["D.fake"] == "D"
+    game.play([STREAM[0]])
+    images = game.averaged("G")(LABELS[:2], game["G"].latent(2, seed=0))
+    assert images.shape == (2, 1, 16, 16)
+
+
+def test_seed_and_checkpoint(tmp_path):
+    check_seed(small)
+
+    def sample(game):
+        return game.averaged("G")(PAIRS.source)
+
+    check_checkpoint(small, STREAM, tmp_path / "spade.safetensors", sample)
+
+
+def test_the_terms_are_those_of_the_paper():
+    torch.manual_seed(0)
+    maps = Maps()
+    game, batch = small(features=maps), STREAM[0]
+    game["D"].eval()  # spectral norm's vectors stand still, so that a second look sees the same
+    game["G"].eval()
+    d_terms, g_terms = (turn.cost(game, batch) for turn in game.turns)
+    fake = game["G"](batch.source)
+    (real_logits, real_features), (logits, features) = (
+        game["D"].judge(torch.cat([batch.source, images], 1)) for images in (batch.target, fake)
+    )
+    assert len(logits) == 2
+
+    def over_scales(function, maps):
+        return sum(function(each).mean() for each in maps) / 2
+
+    torch.testing.assert_close(d_terms["real"], over_scales(lambda a: (1 - a).clamp(min=0), real_logits))
+    torch.testing.assert_close(d_terms["fake"], over_scales(lambda a: (1 + a).clamp(min=0), logits))
+    torch.testing.assert_close(g_terms["adversarial"], over_scales(lambda a: -a, logits))
+    matching = sum((a - b).abs().mean() for a, b in zip(real_features, features, strict=True))
+    torch.testing.assert_close(g_terms["features"], 10 * matching / 2)
+    wanted, got = maps(batch.target), maps(fake)
+    perceptual = sum((a - b).square().mean() for a, b in zip(wanted, got, strict=True)) / 2
+    torch.testing.assert_close(g_terms["perceptual"], 10 * perceptual)
+
+
+def test_two_time_scales():
+    game = small(z_dim=2)
+    rates = {name: player.optimiser.defaults["lr"] for name, player in game.players.items()}
+    assert rates == {"G": 1e-4, "D": 4e-4, "E": 1e-4}
+    assert game.players["G"].optimiser.defaults["betas"] == (0.0, 0.999)
+
+
+def test_the_style_has_the_encoder_s_mean_and_deviation():
+    game = small(z_dim=2)
+    code = {"mean": torch.full((4, 2), 3.0), "log_variance": torch.full((4, 2), -40.0)}
+    game["E"].register_forward_hook(lambda module, args, output: code)
+    seen = []
+    game["G"].register_forward_pre_hook(lambda module, args: seen.append(args[1]))
+    terms = game.turns[1].cost(game, STREAM[0])
+    torch.testing.assert_close(seen[0], code["mean"])
+    # KL of N(3, e^-40) from N(0, 1), twice: (9 + e^-40 + 40 - 1) / 2 each, up to float32.
+    assert terms["kl"].item() == pytest.approx(0.05 * 48)

@@ -1,0 +1,84 @@
+from functools import partial
+
+import torch
+from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from torch import nn
+
+from medgan_course.data.batches import Paired, Stream
+from medgan_course.systems import srgan as system
+from medgan_course.train import fit
+
+DRAW = torch.Generator().manual_seed(0)
+PAIRS = Paired(*(torch.rand(8, 1, n, n, generator=DRAW) * 2 - 1 for n in (8, 16)))
+STREAM = Stream(PAIRS, 4)
+first = partial(system.srresnet, 2, base=4, blocks=1)
+
+
+def second(seed=0, **settings):
+    return system.srgan(first(seed=seed)["G"], 16, 4, base=4, seed=seed, **settings)
+
+
+class Maps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 3)
+
+    def forward(self, images):
+        return [self.layer(images)]
+
+
+def test_which_term_moves_whom():
+    torch.manual_seed(0)
+    assert reach(first(), STREAM[0]) == {"G.mse": "G"}
+    moved = {"D.real": "D", "D.fake": "D", "G.content": "G", "G.adversarial": "G"}
+    assert reach(second(), STREAM[0]) == moved
+    assert reach(second(features=Maps()), STREAM[0]) == moved
+    check_every_weight_learns(first(), STREAM[0])
+    check_every_weight_learns(second(), STREAM[0])
+
+
+def test_seed_and_checkpoint(tmp_path):
+    def sample(game):
+        return game.averaged("G")(PAIRS.source)
+
+    for name, new_game in (("first", first), ("second", second)):
+        check_seed(new_game)
+        check_checkpoint(new_game, STREAM, tmp_path / f"{name}.safetensors", sample)
+
+
+def test_the_terms_are_those_of_the_paper():
+    maps = Maps()
+    for features in (None, maps):
+        game, batch = second(features=features), STREAM[0]
+        made, judged = [], []
+        game["G"].register_forward_hook(lambda module, args, output, made=made: made.append(output))
+        game["D"].register_forward_hook(lambda module, args, output, judged=judged: judged.append(output))
+        terms = game.turns[1].cost(game, batch)
+        x, y = (made[0], batch.target) if features is None else (maps(made[0])[0], maps(batch.target)[0])
+        torch.testing.assert_close(terms["content"], (x - y).square().mean())
+        torch.testing.assert_close(terms["adversarial"], -1e-3 * judged[0].sigmoid().log().mean())
+
+
+def test_the_fixed_features_stand_still():
+    maps = Maps()
+    before = maps.layer.weight.clone()
+    fit(second(features=maps), STREAM, 2, device="cpu")
+    assert torch.equal(maps.layer.weight, before)
+    assert maps.layer.weight.grad is None
+
+
+def test_the_second_game_goes_on_with_the_generator_of_the_first():
+    game = first()
+    fit(game, STREAM, 1, device="cpu")
+    weights = [p.detach().clone() for p in game["G"].parameters()]
+    joined = system.srgan(game["G"], 16, 4, base=4)
+    assert all(torch.equal(a, b) for a, b in zip(weights, joined["G"].parameters(), strict=True))
+
+
+def test_the_rate_falls_to_a_tenth_in_the_second_half():
+    game, rates = second(), []
+    for _ in range(4):
+        rates.append({p.optimiser.param_groups[0]["lr"] for p in game.players.values()})
+        game.play([STREAM[game.step]])
+    assert [round(rate, 9) for (rate,) in rates] == [1e-4, 1e-4, 1e-5, 1e-5]
+    assert game.players["G"].optimiser.defaults["betas"] == (0.9, 0.999)
