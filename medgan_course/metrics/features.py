@@ -149,7 +149,7 @@ def _content(net: FeatureNet, images: Tensor) -> str:
 
 def _sha256(tensor: Tensor) -> str:
     whole = tensor.detach().cpu().contiguous()
-    return hashlib.sha256(whole.view(-1).view(torch.uint8).numpy()).hexdigest()
+    return hashlib.sha256(whole.view(-1).view(torch.uint8).numpy().data).hexdigest()
 
 
 def _read(path: Path) -> Tensor | None:

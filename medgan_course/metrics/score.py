@@ -115,7 +115,7 @@ def bootstrap(
         )
     else:
         drawn = _by_subject(values, statistic, subjects, repeats, draw)
-    low, high = central(drawn)
+    low, high = _central(drawn)
     return Score(float(statistic(values[None])), low, high, len(values), seed, floor)
 
 
@@ -172,12 +172,11 @@ def repeated(
     """
     drawn = torch.tensor(values, dtype=torch.float64)
     middle = float(drawn.mean())
-    low, high = (middle + widen * (end - middle) for end in central(drawn))
+    low, high = (middle + widen * (end - middle) for end in _central(drawn))
     return Score(middle, low, high, n, seed, floor)
 
 
-def central(drawn: Tensor) -> tuple[float, float]:
-    """Return the ends of the central 95 % of the values."""
+def _central(drawn: Tensor) -> tuple[float, float]:
     low, high = torch.quantile(drawn, torch.tensor([0.025, 0.975], dtype=drawn.dtype)).tolist()
     return low, high
 
