@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from medgan_course.data.batches import Batch, Batches
 from medgan_course.errors import CourseError
 from medgan_course.train import Game, Player, Turn, engine, fit
 
@@ -99,6 +100,21 @@ def test_turns_every_few_steps(steps):
     assert moves == list(range(0, steps, 3))
     assert (len(history["A.a"]), len(history["A.b"])) == (steps, len(moves))
     assert history.steps == {"A.a": list(range(steps)), "A.b": moves}
+
+
+def test_a_repeated_turn_takes_fresh_batches_of_the_stream_and_of_any_iterable():
+    stream = Batches(torch.arange(60.0)[:, None], torch.zeros(60), 2, seed=3)
+    numbers = [stream[index].images for index in range(12)]
+    for batches in (stream, [Batch(images, images) for images in numbers]):
+        seen = []
+
+        def cost(game, batch, seen=seen):
+            seen.append(batch.images)
+            return square(game, batch.images / 100)
+
+        fit(line(cost, times=3), batches, 4, **CPU)
+        assert all(map(torch.equal, seen, numbers))
+        assert len(seen) == 12
 
 
 def test_a_first_turn_later_than_the_first_reading(monkeypatch):

@@ -97,7 +97,9 @@ def test_the_scale_is_in_the_checkpoint(tmp_path):
 
 @pytest.mark.parametrize(("native", "chosen"), [(True, "bfloat16"), (False, "float16")])
 def test_the_precision_of_a_card(monkeypatch, native, chosen):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
+    )
     assert engine._precision(None, torch.device("cuda")) == chosen
     assert engine._precision(None, CPU) == engine._precision(None, torch.device("mps")) == "float32"
 
