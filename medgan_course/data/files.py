@@ -246,4 +246,4 @@ def _check_labels(found: Found, card: Card, split: str, labels: np.ndarray) -> N
 
 
 def _unusable(found: Found, fault: str) -> CourseError:
-    return CourseError(f"{found.path} {fault}: delete it to have it downloaded again, or replace it.")
+    return CourseError(f"{found.path} {fault}: replace it, or delete it and load again.")

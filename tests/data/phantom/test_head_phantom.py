@@ -155,6 +155,10 @@ def test_severity_widens_fluid_and_thins_the_cortex():
     assert (amounts[1][:, head.CSF] > 1.5 * amounts[0][:, head.CSF]).all()
     assert (amounts[1][:, head.GREY] < amounts[0][:, head.GREY]).float().mean() > 0.8
     assert torch.equal(severe.severity, torch.ones(10))
+    # Not only around the brain: sulci open where there was brain before.
+    inside = well.tissues[:, [head.GREY, head.WHITE]].sum(dim=1) > 0.5
+    opened = (severe.tissues - well.tissues)[:, head.CSF] * inside
+    assert (opened.sum(dim=(1, 2)) > 0.12 * inside.sum(dim=(1, 2))).all()
 
 
 def test_it_is_laid_out_like_a_head(population):
@@ -197,8 +201,15 @@ def test_a_tumour_enhances_and_pushes():
     assert gain[1] > gain[0] + 0.5
     assert (tumour.tissues[:, head.OEDEMA].sum(dim=(1, 2)) > 5).all()
     assert tumour.lesion.sum() > rim.sum()
-    far = tumour.lesion.float()
-    assert (well.label != tumour.label)[far[:, 0] == 0].any()
+    # Beside the tumour the anatomy has moved, on the other side of the head it has not.
+    sick = tumour.tissues[:, head.PATHOLOGY].sum(dim=1) > 0
+    columns = torch.arange(64).expand_as(sick)
+    on_right = (columns * sick).sum(dim=(1, 2)) / sick.sum(dim=(1, 2)) > 32
+    right = (columns > 32) == on_right[:, None, None]
+    moved = (tumour.tissues - well.tissues).abs().sum(dim=1) > 0.3
+    near, far = (moved & right & ~sick).sum(), (moved & ~right & ~sick).sum()
+    assert near > 150
+    assert near > 4 * far
 
 
 def test_stripped_images_are_black_outside_the_brain():
