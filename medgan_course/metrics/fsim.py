@@ -5,7 +5,7 @@ A feature that the eye marks, an edge or a line, is where the Fourier components
 
 Constants are those of Zhang et al. (2011) and of the phase congruency code they used (Kovesi 1999), for 8-bit
 grey values. The authors' Matlab was not at hand: values agree with the Python package ``piq`` (see the
-tests), which follows it.
+tests), which follows it, except that for opposite colours it takes a modulus in place of the real part.
 """
 
 import math

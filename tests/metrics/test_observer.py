@@ -1,0 +1,92 @@
+"""Observers whose ability is known, scored."""
+
+import math
+from statistics import NormalDist
+
+import pytest
+import torch
+
+from medgan_course.errors import CourseError
+from medgan_course.metrics.classification import cohen_kappa
+from medgan_course.metrics.observer import scripted_observer, turing_test
+
+shown = torch.arange(40) % 2 == 0
+
+
+def test_an_ideal_observer_is_always_right():
+    found = turing_test(shown, scripted_observer(shown, d_prime=math.inf))
+    assert found.accuracy.value == 1
+    assert found.accuracy.low > 0.9
+    # Hits 20.5 / 21 and false alarms 0.5 / 21
+    assert found.d_prime.value == pytest.approx(2 * NormalDist().inv_cdf(20.5 / 21))
+    assert found.d_prime.low > 2
+    assert not found.one_answer
+
+
+def test_the_intervals_of_a_random_observer_cover_chance_in_about_95_percent_of_cases():
+    tests = [turing_test(shown, scripted_observer(shown, seed=seed)) for seed in range(1000)]
+    accuracy = sum(test.accuracy.low <= 0.5 <= test.accuracy.high for test in tests) / 1000
+    sensitivity = sum(test.d_prime.low <= 0 <= test.d_prime.high for test in tests) / 1000
+    assert 0.93 <= accuracy <= 0.98
+    assert 0.93 <= sensitivity <= 0.98
+
+
+def test_the_interval_of_d_prime_covers_the_ability_of_an_able_observer():
+    many = torch.arange(200) % 2 == 0
+    tests = [turing_test(many, scripted_observer(many, d_prime=1.0, seed=seed)) for seed in range(500)]
+    assert 0.92 <= sum(test.d_prime.low <= 1 <= test.d_prime.high for test in tests) / 500 <= 0.98
+    # Right in Phi(d' / 2) of all cases
+    assert sum(test.accuracy.value for test in tests) / 500 == pytest.approx(NormalDist().cdf(0.5), abs=0.01)
+
+
+def test_an_observer_of_one_answer_is_found_out():
+    found = turing_test(shown, scripted_observer(shown, criterion=-math.inf))
+    assert found.one_answer
+    assert (found.accuracy.value, found.accuracy.floor.value) == (0.5, 0.5)
+    assert found.d_prime.value == pytest.approx(0)
+    assert found.called_real.value == 1
+
+
+def test_where_most_are_real_saying_so_is_no_achievement():
+    mostly = torch.arange(40) % 10 != 0
+    found = turing_test(mostly, torch.ones(40, dtype=torch.bool))
+    assert found.accuracy.value == found.accuracy.floor.value == pytest.approx(0.9)
+    assert found.d_prime.low < 0 < found.d_prime.high
+
+
+def test_d_prime_is_free_of_the_leaning_that_accuracy_suffers_from():
+    many = torch.arange(4000) % 2 == 0
+    fair, leaning = (turing_test(many, scripted_observer(many, d_prime=2.0, criterion=c)) for c in (0.0, 1.5))
+    assert leaning.accuracy.high < fair.accuracy.low
+    assert leaning.d_prime.value == pytest.approx(fair.d_prime.value, abs=0.25)
+    assert leaning.called_real.high < 0.5
+
+
+def test_d_prime_by_hand():
+    said = torch.tensor([True] * 15 + [False] * 5 + [True] * 4 + [False] * 16)
+    found = turing_test(torch.arange(40) < 20, said)
+    normal = NormalDist()
+    h, f = 15.5 / 21, 4.5 / 21
+    z = normal.inv_cdf(h), normal.inv_cdf(f)
+    variance = h * (1 - h) / (20 * normal.pdf(z[0]) ** 2) + f * (1 - f) / (20 * normal.pdf(z[1]) ** 2)
+    assert found.d_prime.value == pytest.approx(z[0] - z[1])
+    assert found.d_prime.high - found.d_prime.value == pytest.approx(1.959964 * variance**0.5, rel=1e-6)
+    assert found.accuracy.value == pytest.approx(31 / 40)
+
+
+def test_guessing_readers_agree_by_chance_and_able_ones_beyond_it():
+    many = torch.arange(300) % 2 == 0
+
+    def agreement(d_prime):
+        return cohen_kappa(*(scripted_observer(many, d_prime=d_prime, seed=seed) for seed in (1, 2)))
+
+    guessing, able = agreement(0.0), agreement(3.0)
+    assert guessing.low < 0 < guessing.high
+    assert able.low > 0.5
+
+
+def test_what_is_no_turing_test_is_refused():
+    with pytest.raises(CourseError, match="boolean"):
+        turing_test(shown, shown.long())
+    with pytest.raises(CourseError, match="both real and generated"):
+        turing_test(torch.ones(5, dtype=torch.bool), torch.ones(5, dtype=torch.bool))
