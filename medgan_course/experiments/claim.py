@@ -235,7 +235,7 @@ def interval(
 
 
 def _percentiles(rows: Tensor, draw: torch.Generator) -> tuple[float, float]:
-    """Resample the seeds of every row ``(RESAMPLES, S)`` and return the central 95 % of the means."""
+    """Resample the seeds of every row ``(R, S)`` and return the central 95 % of the means."""
     seeds = rows.shape[1]
     picks = torch.randint(seeds, (len(rows), SEED_DRAWS * seeds), generator=draw)
     means = rows.gather(1, picks).view(len(rows), SEED_DRAWS, seeds).mean(2).flatten()
@@ -249,6 +249,6 @@ def coverage(seeds: int, *, experiments: int = 1_000, seed: int = 0) -> float:
     covered = 0
     for _ in range(experiments):
         values = torch.randn(seeds, generator=draw, dtype=torch.float64)
-        low, high = _percentiles(values.expand(RESAMPLES, -1), draw)
+        low, high = _percentiles(values.expand(16, -1), draw)
         covered += low <= 0 <= high
     return covered / experiments

@@ -329,7 +329,9 @@ def _read(path: Path) -> _Done:
 
 def _judge(claim: Claim, done: Mapping[str, Mapping[int, _Done]], profile: str) -> dict[str, Any]:
     outcomes = {arm: [each.outcome for each in done[arm].values()] for arm in claim.arms}
-    values = {arm: [rounded(claim.of(outcome), digits=9) for outcome in each] for arm, each in outcomes.items()}
+    values = {
+        arm: [rounded(claim.of(outcome), digits=9) for outcome in each] for arm, each in outcomes.items()
+    }
     compared = quantities(
         claim.kind, values[claim.variant], None if claim.baseline is None else values[claim.baseline]
     )
