@@ -180,7 +180,7 @@ def experiment(budget: Budget, *, dataset: str = "mednist") -> Experiment:
         return {"classes": classes(torch.cat(made))}
 
     def point_arm(run: Run, game: Game) -> Outcome:
-        points = mixture(GRID, SIGMA, 20_000, seed=run.seed)
+        points = mixture(GRID, SIGMA, n=20_000, seed=run.seed)
         batches = Batches(points.images, points.labels, 256, seed=run.seed)
         run.fit(game, batches, 10 * budget.steps)
         generator = game.averaged("G")

@@ -148,8 +148,9 @@ def factors(images: Tensor) -> Tensor:
 
 
 def strongest(outcome: Outcome) -> float:
-    """Return the largest absolute Spearman correlation between a number and a factor."""
-    ranks = spearmanr(outcome["numbers"], outcome["factors"]).statistic
+    """Return the largest absolute Spearman correlation between a number and a factor that varies."""
+    varied = outcome["factors"][:, outcome["factors"].std(0) > 0]
+    ranks = spearmanr(outcome["numbers"], varied).statistic
     return float(abs(ranks[:NUMBERS, NUMBERS:]).max())
 
 

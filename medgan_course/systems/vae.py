@@ -105,7 +105,7 @@ def reconstruct(game: Game, images: Tensor) -> Tensor:
 
 def inverted(generator: Generator, images: Tensor, *, steps: int = 200) -> Tensor:
     """Return what ``generator`` makes of the latents that Adam finds for ``images`` by squared error."""
-    z = torch.zeros(len(images), generator.z_dim, requires_grad=True)
+    z = generator.latent(len(images), seed=0).requires_grad_()
     optimiser = Adam([z], lr=0.1)
     for _ in range(steps):
         optimiser.zero_grad()

@@ -1,7 +1,7 @@
 from functools import partial
 
 import torch
-from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from mechanics import check_checkpoint, check_every_weight_learns, check_seed, experiment_on_noise, reach
 
 from medgan_course.data.batches import Batches
 from medgan_course.systems import acgan as system
@@ -69,3 +69,12 @@ def test_both_players_lower_the_same_class_term():
     for logits in outputs:
         assert (logits.grad[right] < 0).all()
         assert (logits.grad[~right] > 0).all()
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    card = experiment_on_noise("S13", monkeypatch, tmp_path)
+    accuracy, pairs = card.claims
+    assert set(accuracy["values"]) == set(pairs["values"]) == {"ACGAN", "cGAN", "real images"}
+    # MS-SSIM is high where images are alike: the claim that ACGAN is less varied is that it is higher.
+    assert pairs["better"] == "higher"
+    assert card.parameters["ACGAN"]["G"] == card.parameters["cGAN"]["G"]

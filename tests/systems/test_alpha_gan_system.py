@@ -2,11 +2,12 @@ from functools import partial
 
 import pytest
 import torch
-from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from mechanics import check_checkpoint, check_every_weight_learns, check_seed, experiment_on_noise, reach
 from torch.nn.functional import softplus
 
 from medgan_course.data.batches import Batches
 from medgan_course.systems import alpha_gan as system
+from medgan_course.systems.gan import covered, mixture
 
 IMAGES = torch.rand(12, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 POINTS = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
@@ -112,3 +113,21 @@ def test_encoder_and_generator_get_the_gradients_of_their_own_costs():
 def test_the_code_discriminator_has_no_batch_norm():
     small, _ = images
     assert not [m for m in small()["C"].modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+
+
+def test_the_grid_has_25_modes():
+    points = mixture(system.GRID, system.SIGMA, 5_000, seed=0).images
+    assert covered(points, system.GRID, system.SIGMA).tolist() == [1.0] * 25
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        system, "mixture", lambda centres, sigma, n, seed: mixture(centres, sigma, 256, seed=seed)
+    )
+    card = experiment_on_noise("S08", monkeypatch, tmp_path)
+    classes, modes = card.claims
+    assert classes["values"]["real images"] == [0]  # both splits are one here
+    assert 0 <= classes["values"]["alpha-GAN"][0] <= 1
+    assert set(modes["values"]) == {"alpha-GAN on points", "GAN on points"}
+    for net in "GD":
+        assert card.parameters["alpha-GAN on points"][net] == card.parameters["GAN on points"][net]

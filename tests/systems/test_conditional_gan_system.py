@@ -2,10 +2,21 @@ from functools import partial
 
 import pytest
 import torch
-from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from mechanics import (
+    Tiny,
+    check_checkpoint,
+    check_every_weight_learns,
+    check_seed,
+    experiment_on_noise,
+    reach,
+)
 
+from medgan_course import data, pretrained
+from medgan_course.budgets import Budget
 from medgan_course.data.batches import Batches
+from medgan_course.experiments import Run
 from medgan_course.losses.adversarial import NonSaturating
+from medgan_course.metrics.features import FeatureNet
 from medgan_course.systems import conditional_gan as system
 
 LABELS = torch.arange(12) % 3
@@ -82,3 +93,45 @@ def test_the_sampler_has_the_statistics_of_the_weights_it_has():
     z = torch.cat([net.joined(net.latent(256, seed=seed), labels) for seed in range(4)])
     inputs = net.generator.layers[0](z[:, :, None, None])
     torch.testing.assert_close(layer.running_mean, inputs.mean(dim=(0, 2, 3)), atol=1e-5, rtol=1e-4)
+
+
+def test_samples_are_asked_for_in_turn():
+    net = system.sampler(small())
+    images, labels = system.samples(net, 7, 3, seed=4)
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    torch.testing.assert_close(images, net(net.latent(7, seed=4), labels))
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    card = experiment_on_noise("S12", monkeypatch, tmp_path, n_score="30")
+    told, untold, distance = card.claims
+    assert {"cGAN", "cGAN, D not told", "projection", "real images"} == set(told["values"])
+    assert untold["margin"] == pytest.approx(2 / 3)
+    assert set(distance["values"]) == {"cGAN", "DCGAN, sorted", "projection", "real images"}
+    assert card.parameters["cGAN"] == card.parameters["cGAN, D not told"]
+
+
+def test_dcgan_is_sorted_by_the_classifier(monkeypatch, tmp_path):
+    # A classifier by brightness, and a generator whose images are dark or bright, never between.
+    domain = FeatureNet(28, 3).eval()
+    monkeypatch.setattr(domain, "forward", lambda images: images.mean((1, 2, 3))[:, None].repeat(1, 64))
+    with torch.no_grad():
+        domain.label.weight.copy_(torch.tensor([-1.0, 0.0, 1.0])[:, None].expand(3, 64))
+        domain.label.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
+
+    class TwoKinds(torch.nn.Module):
+        def latent(self, n, seed):
+            return torch.arange(n) % 4
+
+        def forward(self, z):
+            return torch.where(z == 0, 0.8, -0.8)[:, None, None, None].expand(-1, 1, 28, 28)
+
+    monkeypatch.setattr(data, "load", lambda name, **settings: Tiny())
+    monkeypatch.setattr(pretrained, "load", lambda name, net: domain)
+    monkeypatch.setattr(system.dcgan, "sampler", lambda game: TwoKinds())
+    budget = Budget(steps=1, size=28, base=2, batch_size=6, n_score=9)
+    arm = system.experiment(budget).arms["DCGAN, sorted"]
+    outcome = arm(Run("DCGAN, sorted", 0, tmp_path))
+    assert outcome["labels"].tolist() == [0, 1, 2] * 3
+    # Class 1 is never drawn: its places are filled with others, which count as wrong.
+    assert outcome["accuracy"].tolist() == [1, 0, 1] * 3

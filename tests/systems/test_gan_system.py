@@ -3,7 +3,7 @@ from math import log
 
 import pytest
 import torch
-from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from mechanics import check_checkpoint, check_every_weight_learns, check_seed, experiment_on_noise, reach
 from torch.distributions import Normal
 
 from medgan_course.data.batches import Batch, Batches
@@ -112,3 +112,16 @@ def test_the_discriminator_sees_real_images_then_generated_ones_from_fresh_noise
 
 def test_a_batch_of_points_is_a_batch():
     assert isinstance(system.mixture(system.RING, 0.2, 4, seed=0), Batch)
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    card = experiment_on_noise("S01", monkeypatch, tmp_path, n_score="400")
+    error, modes = (each["values"] for each in card.claims)
+    # By hand: |1/2 - D*| has the mean TV(p, q) / 2 over the half-and-half mixture of p and q.
+    x = torch.linspace(-8, 8, 16_001, dtype=torch.float64)
+    p, q = (Normal(*each).log_prob(x).exp() for each in ((0.0, 1.0), (1.5, 0.7)))
+    variation = ((p - q).abs().sum() / 2 * 0.001).item()
+    assert error["D = 1/2 everywhere"] == pytest.approx([variation / 2], abs=0.03)
+    assert modes["real points"] == [1.0]
+    assert card.claims[1]["baseline"] == "minimax"
+    assert card.parameters["non-saturating"] == card.parameters["minimax"]

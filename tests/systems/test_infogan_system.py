@@ -1,8 +1,9 @@
 from functools import partial
 from math import log, pi
 
+import pytest
 import torch
-from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from mechanics import check_checkpoint, check_every_weight_learns, check_seed, experiment_on_noise, reach
 
 from medgan_course.data.batches import Batches
 from medgan_course.systems import infogan as system
@@ -81,3 +82,34 @@ def test_the_sampler_leaves_the_global_state():
     net = system.sampler(small())
     assert torch.equal(torch.get_rng_state(), before)
     assert not net.training
+
+
+def test_factors_are_measured_on_the_image():
+    images = torch.full((3, 1, 9, 9), -1.0)
+    images[0, 0, 4, 8] = 1  # right, in the middle row
+    images[1, 0, 8, 4] = 1  # at the bottom, in the middle column
+    images[2] = 0.5
+    mean, deviation, share, across, down = system.factors(images).T
+    torch.testing.assert_close(mean, torch.tensor([1 / 81, 1 / 81, 0.75]))
+    torch.testing.assert_close(share, torch.tensor([1 / 81, 1 / 81, 1.0]))
+    torch.testing.assert_close(across, torch.tensor([1.0, 0.0, 0.0]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(down, torch.tensor([0.0, 1.0, 0.0]), atol=1e-6, rtol=0)
+    assert deviation[2] == 0
+
+
+def test_the_strongest_correlation_is_between_a_number_and_a_factor():
+    n = torch.linspace(-1, 1, 50)
+    other = torch.rand(50, generator=torch.Generator().manual_seed(0))
+    numbers = torch.stack((n, n), 1)  # equal to each other, which must not count
+    factors = torch.stack([other, -(n**3), *[other] * 3], 1)
+    assert system.strongest({"numbers": numbers, "factors": factors}) == pytest.approx(1)
+    factors[:, 1] = other
+    assert system.strongest({"numbers": numbers, "factors": factors}) < 0.5
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    card = experiment_on_noise("S09", monkeypatch, tmp_path)
+    alone, against = card.claims
+    assert alone["values"]["InfoGAN"] == against["values"]["InfoGAN"]
+    assert set(against["values"]) == {"InfoGAN", "weight 0", "codes of other images"}
+    assert (against["margin"], against["fails"]) == (0.25, 0.1)

@@ -1,10 +1,12 @@
 from functools import partial
 
+import pytest
 import torch
-from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from mechanics import check_checkpoint, check_every_weight_learns, check_seed, experiment_on_noise, reach
 
 from medgan_course import draws
 from medgan_course.data.batches import Batches
+from medgan_course.nets.dcgan import Generator
 from medgan_course.systems import vae as system
 
 IMAGES = torch.rand(12, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -51,3 +53,35 @@ def test_reconstructions_are_of_the_mean_and_do_not_move_the_game():
     assert torch.equal(first, second)
     assert first.shape == IMAGES.shape
     assert torch.equal(game["E"].trunk.layers[3].running_mean, before)
+
+
+def test_fine_power_tells_detail_from_blur():
+    noise = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    blurred = torch.nn.functional.avg_pool2d(noise, 3, stride=1, padding=1)
+    assert (system.fine_power(blurred) < 0.2 * system.fine_power(noise)).all()
+    x = torch.arange(28) * 2 * torch.pi / 28
+    slow, fast = ((k * x).sin().expand(1, 1, 28, 28) for k in (7, 8))  # half Nyquist is 7 cycles
+    assert system.fine_power(slow) < 1e-6
+    assert system.fine_power(fast) > 1
+
+
+def test_inversion_finds_what_the_generator_can_make():
+    torch.manual_seed(0)
+    generator = Generator(16, z_dim=2, base=2).eval().requires_grad_(False)
+    for layer in generator.layers:
+        if hasattr(layer, "weight"):
+            layer.weight.mul_(10)  # so that images differ
+    target = generator(0.5 + generator.latent(3, seed=0))
+    found = system.inverted(generator, target, steps=60)
+    start = generator(generator.latent(3, seed=0))
+    assert (found - target).square().mean() < 0.1 * (start - target).square().mean()
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    monkeypatch.setattr(system, "inverted", partial(system.inverted, steps=2))
+    card = experiment_on_noise("S02", monkeypatch, tmp_path)
+    alone, against, psnr = (each["values"] for each in card.claims)
+    assert alone["VAE"] == against["VAE"]
+    assert alone["real images"] == pytest.approx([1], abs=1e-4)  # both splits are one here
+    assert {"VAE", "DCGAN", "mean image"} == set(psnr)
+    assert card.parameters["VAE"]["G"] == card.parameters["DCGAN"]["G"]
