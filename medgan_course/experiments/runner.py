@@ -431,6 +431,10 @@ def _rank() -> int:
 
 
 def _device() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} thread(s)"
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    kind = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"CPU, {torch.get_num_threads()} thread(s)"
+    )
+    return kind if processes == 1 else f"{processes} processes on {kind}"

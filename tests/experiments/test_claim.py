@@ -32,6 +32,7 @@ def judged(ends, *, kind="difference", better="higher", margin=0.0, fails=None, 
         ((-0.1, -0.05), {"margin": 0.2}, "not shown at this scale"),
         ((-0.4, -0.3), {"margin": 0.2}, "contradicted"),
         ((-0.4, -0.3), {"margin": 0.2, "better": "lower"}, "supported"),
+        ((-0.1, -0.05), {"margin": 0.2, "better": "lower"}, "not shown at this scale"),
         ((-0.1, -0.05), {"margin": 0.2, "fails": 0.0}, "contradicted"),
         # Within 1.2 times; worse than 1.5 times fails.
         ((1.0, 1.1), {"kind": "ratio", "better": "lower", "margin": 1.2, "fails": 1.5}, "supported"),
