@@ -113,6 +113,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist", factor: int =
     """Compare the network with itself under batch norm, and with its own self-ensemble."""
     train, test = (data.load(dataset, size=budget.size, split=split) for split in ("train", "test"))
     truth = test.images[: budget.n_score]
+    whole = Paired(kspace_crop(train.images, factor), train.images)
     small = kspace_crop(truth, factor)
 
     def outcome(images: Tensor) -> Outcome:
@@ -128,7 +129,6 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist", factor: int =
             lr=5e-4,
             seed=run.seed,
         )
-        whole = Paired(kspace_crop(train.images, factor), train.images)
         # The ensemble is of the same network: both arms share one training of each seed.
         name = "with batch norm" if batch_norm else "EDSR"
         run.fit(game, Stream(whole, budget.batch_size, seed=run.seed), budget.steps, name=name)

@@ -173,9 +173,10 @@ def experiment(budget: Budget, *, contrast: str = "t1") -> Experiment:
 
     def outcome(run: Run, images: Tensor) -> Outcome:
         """Return each image's mean Jaccard index over the tissues that its label map has."""
-        found, there = maps(translated(segmentor(run), images).argmax(1)), maps(truth)
-        overlap = torch.stack([jaccard(found[:, k : k + 1], there[:, k : k + 1]) for k in range(classes)], 1)
-        present = there.flatten(2).any(2)
+        found = translated(segmentor(run), images).argmax(1)[:, None]
+        there = truth[:, None]
+        overlap = torch.stack([jaccard(found == k, there == k) for k in range(classes)], 1)
+        present = torch.stack([(there == k).flatten(1).any(1) for k in range(classes)], 1)
         return {"mIoU": (overlap * present).sum(1) / present.sum(1)}
 
     def arm(run: Run, game: Game) -> Outcome:

@@ -151,6 +151,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist", factor: int =
     """
     train, test = (data.load(dataset, size=budget.size, split=split) for split in ("train", "test"))
     truth = test.images[: budget.n_score]
+    whole = Paired(kspace_crop(train.images, factor), train.images)
     small = kspace_crop(truth, factor)
     domain = pretrained.load(f"features_{dataset}_{budget.size}", FeatureNet)
     real = domain_features(domain, truth)
@@ -168,9 +169,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist", factor: int =
         return frechet_distance(real, outcome["features"])
 
     def stream(run: Run) -> Stream[Paired]:
-        return Stream(
-            Paired(kspace_crop(train.images, factor), train.images), budget.batch_size, seed=run.seed
-        )
+        return Stream(whole, budget.batch_size, seed=run.seed)
 
     def pretrained_game(run: Run) -> Game:
         game = srresnet(factor, base=budget.base, blocks=6, lr=5e-4, seed=run.seed)

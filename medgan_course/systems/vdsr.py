@@ -96,6 +96,8 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
     """Compare residual with direct output, and both with the two enlargements that learn nothing."""
     train, test = (data.load(dataset, size=budget.size, split=split) for split in ("train", "test"))
     factors = (2, 4)
+    sources = torch.cat([bicubic(kspace_crop(train.images, s), s) for s in factors])
+    whole = Paired(sources, train.images.repeat(len(factors), 1, 1, 1))
     small = {s: kspace_crop(test.images[: budget.n_score], s) for s in factors}
 
     def outcome(enlarged: dict[int, Tensor]) -> Outcome:
@@ -107,8 +109,6 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
 
     def arm(run: Run, *, residual: bool) -> Outcome:
         game = vdsr(budget.steps, base=budget.base, depth=8, residual=residual, seed=run.seed)
-        sources = torch.cat([bicubic(kspace_crop(train.images, s), s) for s in factors])
-        whole = Paired(sources, train.images.repeat(len(factors), 1, 1, 1))
         run.fit(game, Stream(whole, budget.batch_size, seed=run.seed), budget.steps)
         net = game.averaged("G")
         return outcome({s: translated(net, bicubic(images, s)) for s, images in small.items()})
