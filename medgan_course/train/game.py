@@ -221,6 +221,12 @@ class Game:
     turns : sequence of Turn
         Played in this order in every step.
 
+    Attributes
+    ----------
+    kept : dict
+        What a turn keeps for later turns of the same step, such as images that need not be generated twice:
+        ``game.kept["fake"] = fake.detach()``. Emptied when a step begins.
+
     Examples
     --------
     >>> game = Game(
@@ -252,6 +258,7 @@ class Game:
                     module.training = False
         self.step = 0
         self.history = History()
+        self.kept: dict[str, Tensor] = {}
         self.random_state: dict[str, Tensor] = {}
         self.scaler = GradScaler(enabled=False)
 
@@ -267,11 +274,12 @@ class Game:
             )
         return self.players[name]
 
-    def __getitem__(self, name: str) -> nn.Module:
+    # Any, not nn.Module: a cost calls methods that networks of its own kind have, such as ``latent``.
+    def __getitem__(self, name: str) -> Any:
         """Return a player's network, as costs use it: ``game["D"](images)``."""
         return self._player(name).net
 
-    def averaged(self, name: str, inputs: Iterable[Tensor] | None = None) -> nn.Module:
+    def averaged(self, name: str, inputs: Iterable[Tensor] | None = None) -> Any:
         """Return a frozen copy of a player's moving average, or of its network, in evaluation mode.
 
         Parameters
@@ -368,6 +376,7 @@ class Game:
         autocast : context manager
             See :meth:`take`.
         """
+        self.kept.clear()
         values: dict[str, list[Tensor]] = {}
         owners: dict[str, Turn] = {}
         for turn in self.turns:

@@ -550,3 +550,22 @@ def test_channels_last_reaches_weights_of_one_channel_and_spares_volumes():
     assert [game[str(i)].weight.stride() for i in range(2)] == [(16, 1, 4, 1), (48, 1, 12, 3)]
     assert game.players["0"].average.weight.stride() == (16, 1, 4, 1)
     assert game["2"].weight.is_contiguous()
+
+
+def test_what_a_turn_keeps_reaches_later_turns_of_its_step_and_no_later_step():
+    seen = []
+
+    def maker(game, x):
+        seen.append(dict(game.kept))
+        game.kept["made"] = game["A"](x)
+        return {"a": game.kept["made"].square().mean()}
+
+    def user(game, x):
+        seen.append(dict(game.kept))
+        return {"b": game["B"](game.kept["made"].detach()).square().mean()}
+
+    game = three_players(Turn("A", maker), Turn("B", user))
+    game.play([X])
+    game.play([X])
+    assert [list(kept) for kept in seen] == [[], ["made"], [], ["made"]]
+    assert not torch.equal(seen[1]["made"], seen[3]["made"])
