@@ -14,7 +14,7 @@ same frequencies; in the generator's turn :math:`-\log\sigma` is lowered, as alw
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from medgan_course import data, pretrained
@@ -124,7 +124,7 @@ def sampler(game: Game) -> LabelledGenerator:
     return net.eval()
 
 
-def samples(net: nn.Module, n: int, n_classes: int, *, seed: int) -> tuple[Tensor, Tensor]:
+def samples(net: LabelledGenerator, n: int, n_classes: int, *, seed: int) -> tuple[Tensor, Tensor]:
     """Return ``n`` generated images, on the CPU, and the labels they were asked for: 0, 1, ..., 0, 1, ..."""
     labels = torch.arange(n) % n_classes
     z = net.latent(n, seed=seed)

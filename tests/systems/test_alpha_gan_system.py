@@ -116,6 +116,10 @@ def test_the_code_discriminator_has_no_batch_norm():
 
 
 def test_the_grid_has_25_modes():
+    apart = torch.pdist(system.GRID)
+    assert len(system.GRID) == 25
+    assert apart.min() == 2  # no point is near two of them
+    assert 6 * system.SIGMA < 2
     points = mixture(system.GRID, system.SIGMA, 5_000, seed=0).images
     assert covered(points, system.GRID, system.SIGMA).tolist() == [1.0] * 25
 
