@@ -46,9 +46,11 @@ $(INSTALLED):
 lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 unit: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/book
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests --ignore=tests/book \
+	  --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 notebooks: $(INSTALLED)
 	$(SMOKE) $(BIN)/python -m pytest -n 2 --dist loadfile -p no:cacheprovider \
