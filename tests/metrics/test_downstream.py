@@ -35,9 +35,9 @@ def test_useful_images_teach_and_shuffled_labels_do_not():
     scores = {arm: accuracy(test.labels, p.argmax(1)) for arm, p in answers.items()}
     for arm in ("real", "synthetic", "real + synthetic"):
         assert scores[arm].low > 0.9
-    # Each kind of image gets one answer at most, right for all of its 40 or for none: no better than chance
-    # over permutations; the probabilities stay near one half.
-    assert (answers["shuffled"][:, 1] - 0.5).abs().mean() < 0.25
+    # Permuted labels leave nothing to tell the two kinds of image apart by.
+    gap = {arm: p[test.labels == 1, 1].mean() - p[test.labels == 0, 1].mean() for arm, p in answers.items()}
+    assert abs(gap["shuffled"]) < 0.5 * gap["synthetic"]
     assert torch.allclose(answers["real"].sum(1), torch.ones(80))
 
 
