@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from mechanics import experiment_on_noise
 
 from medgan_course.data.batches import Batch, Batches
+from medgan_course.systems import wgan as wgan_module
 from medgan_course.systems.dcgan import dcgan
 from medgan_course.systems.lsgan import lsgan
 from medgan_course.systems.wgan import wgan
@@ -75,3 +77,52 @@ def test_the_seed_decides_the_weights(system):
         weights = [torch.cat([p.flatten() for p in game[name].parameters()]) for game in (a, b, c)]
         assert torch.equal(weights[0], weights[1])
         assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    ("number", "settings", "values"),
+    [
+        (
+            "S03",
+            {},
+            [
+                {"DCGAN", "MLP-GAN", "mean image and noise", "real images"},
+                {"DCGAN", "raw pixels"},
+                {"DCGAN", "untrained D"},
+            ],
+        ),
+        (
+            "S04",
+            {"steps": "3"},
+            [{"WGAN", "WGAN from N(0, 0.02)"}, {"WGAN", "DCGAN"}, {"WGAN", "WGAN from N(0, 0.02)"}],
+        ),
+        (
+            "S05",
+            {"critic_steps": "1"},
+            [
+                {"WGAN-GP with batch norm in G only", "WGAN-GP without batch norm"},
+                {
+                    "WGAN-GP without batch norm",
+                    "WGAN-GP with batch norm in G only",
+                    "mean image and noise",
+                    "real images",
+                },
+                {"DCGAN without batch norm", "DCGAN"},
+            ],
+        ),
+        ("S06", {"steps": "4"}, [{"LSGAN", "DCGAN"}] * 4),
+    ],
+)
+def test_the_experiments(number, settings, values, monkeypatch, tmp_path):
+    monkeypatch.setattr(wgan_module, "STAGES", 3)
+    card = experiment_on_noise(number, monkeypatch, tmp_path, **settings)
+    assert [set(claim["values"]) for claim in card.claims] == values
+    arms = card.parameters
+    if number == "S03":
+        assert all(arms["MLP-GAN"][net] >= arms["DCGAN"][net] for net in "GD")
+    if number == "S06":
+        assert arms["LSGAN"] == arms["DCGAN"]
+        assert [claim["metric"] for claim in card.claims][::3] == [
+            "domain FID after 1 steps",
+            "domain FID after 4 steps",
+        ]

@@ -27,6 +27,14 @@ def test_the_penalty_of_a_critic_whose_slope_is_known():
     assert float(critic_cost(game, BATCH)["penalty"].detach()) == pytest.approx(10 * (3 - 1) ** 2)
 
 
+def test_the_critic_is_to_score_real_images_higher():
+    game = wgan_gp(28, base=4)
+    game.players["D"].net = Linear(1)
+    terms = critic_cost(game, Batch(torch.ones(8, 1, 28, 28), torch.zeros(8)))
+    assert terms["real"].item() == -1  # minus the mean score of real images
+    assert terms["fake"].item() < 1
+
+
 def test_the_predicted_slope():
     real, fake = torch.zeros(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)
     real[:, 0, 0, 0], fake[:, 0, 0, 0] = 3.0, -1.0
