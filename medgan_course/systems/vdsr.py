@@ -50,7 +50,7 @@ def vdsr(
     depth: int = 20,
     channels: int = 1,
     residual: bool = True,
-    theta: float = 1e-3,
+    theta: float = 1e-4,
     seed: int = 0,
 ) -> Game:
     r"""Return the game of one, on batches ``Paired(source=enlarged images, target=sharp ones)``.
@@ -62,7 +62,8 @@ def vdsr(
     base, depth, channels, residual
         See :class:`~medgan_course.nets.super_resolution.VDSR`.
     theta : float
-        :math:`\theta`. The paper gives no number; this one is ours, for images in [-1, 1].
+        :math:`\theta`. The paper gives no number; this one is ours, for images in [-1, 1]: of 1e-4 and 1e-3
+        the better after 160 steps of a small network.
     seed : int
         Seed of the initial weights.
     """
