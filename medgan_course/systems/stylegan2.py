@@ -214,11 +214,15 @@ def arc(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
 
 
 def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment:
-    """Truncate one trained generator more and more, and compare paths between styles and between latents."""
+    """Truncate one trained generator more and more, and compare paths between styles and between latents.
+
+    The straight line between two styles is shorter than the image of an arc, whatever the mapping network has
+    learned. What it has learned is the difference to the rows of a generator that has not been trained.
+    """
     domain = Domain(dataset, budget.size, budget.n_score)
 
-    def trained(run: Run) -> Generator:
-        game = stylegan2(
+    def new_game(run: Run) -> Game:
+        return stylegan2(
             budget.size,
             base=budget.base,
             channels=domain.shape[0],
@@ -226,6 +230,9 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
             ema=budget.ema,
             seed=run.seed,
         )
+
+    def trained(run: Run) -> Generator:
+        game = new_game(run)
         batches = domain.train.batches(budget.batch_size, seed=run.seed)
         run.fit(game, batches, budget.steps, name="StyleGAN2")
         return game.averaged("G")
@@ -236,8 +243,8 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
             images = generator(generator.latent(domain.n, seed=run.seed), psi)
         return {"features": features(domain.net, images.cpu())}
 
-    def path_arm(run: Run, *, space: Literal["w", "z"]) -> Outcome:
-        generator = trained(run)
+    def path_arm(run: Run, *, space: Literal["w", "z"], untrained: bool = False) -> Outcome:
+        generator = new_game(run).averaged("G") if untrained else trained(run)
         return {"PPL": perceptual_path_length(generator, domain.net, domain.n, space=space, seed=run.seed)}
 
     def share(of: Callable[..., float]) -> Callable[[Outcome], float]:
@@ -251,6 +258,8 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
             **{name: partial(truncated_arm, psi=psi) for psi, name in truncated.items()},
             "paths in W": partial(path_arm, space="w"),
             "paths in Z": partial(path_arm, space="z"),
+            "paths in W, untrained": partial(path_arm, space="w", untrained=True),
+            "paths in Z, untrained": partial(path_arm, space="z", untrained=True),
             **domain.references,
         },
         claims=[
@@ -284,6 +293,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
                 variant="paths in W",
                 baseline="paths in Z",
                 better="lower",
+                references=["paths in W, untrained", "paths in Z, untrained"],
             ),
         ],
     )

@@ -152,4 +152,6 @@ def test_the_experiment(monkeypatch, tmp_path):
     card = experiment_on_noise("S10", monkeypatch, tmp_path, batch_size="8")
     assert [claim["metric"] for claim in card.claims] == ["precision"] * 2 + ["recall"] * 2 + ["PPL"]
     assert set(card.claims[0]["values"]) == {"psi = 1.0", "psi = 0.7", "mean image and noise", "real images"}
-    assert set(card.claims[-1]["values"]) == {"paths in W", "paths in Z"}
+    assert set(card.claims[-1]["values"]) == {
+        f"paths in {space}{state}" for space in "WZ" for state in ("", ", untrained")
+    }
