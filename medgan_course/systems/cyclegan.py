@@ -104,6 +104,7 @@ def cyclegan(
 
     def generators_cost(game: Game, batch: Unpaired) -> dict[str, Tensor]:
         fake_b, fake_a = game["G_ab"](batch.a), game["G_ba"](batch.b)
+        game.kept |= {"fake_a": fake_a.detach(), "fake_b": fake_b.detach()}
         # The library's least squares has the half that the paper gives to the discriminators alone.
         terms = {
             "adversarial_b": 2 * LeastSquares.g_loss(fake=game["D_b"](fake_b))["adversarial"],
@@ -117,8 +118,8 @@ def cyclegan(
         return terms
 
     def discriminators_cost(game: Game, batch: Unpaired) -> dict[str, Tensor]:
-        fake_b = game.replayed("G_ab", game["G_ab"](batch.a))
-        fake_a = game.replayed("G_ba", game["G_ba"](batch.b))
+        fake_b = game.replayed("G_ab", game.kept["fake_b"])
+        fake_a = game.replayed("G_ba", game.kept["fake_a"])
         judged_a = LeastSquares.d_loss(real=game["D_a"](batch.a), fake=game["D_a"](fake_a))
         judged_b = LeastSquares.d_loss(real=game["D_b"](batch.b), fake=game["D_b"](fake_b))
         return {f"{name}_a": term for name, term in judged_a.items()} | {

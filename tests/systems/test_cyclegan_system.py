@@ -80,12 +80,12 @@ def test_discriminators_see_past_images_and_generators_are_judged_on_new_ones():
     game["D_b"].register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
     torch.manual_seed(3)
     for _ in range(4):
-        game.turns[1].cost(game, batch)
-    shown = torch.cat(seen[1::2])  # after the real ones of each call
+        for turn in game.turns:
+            turn.cost(game, batch)
+    # In the generators' turn what was made, in the discriminators' real images and what is shown.
+    made, shown = torch.cat(seen[::3]), torch.cat(seen[2::3])
     assert (shown == 0.25).flatten(1).all(1).any()
-    seen.clear()
-    game.turns[0].cost(game, batch)
-    assert not (seen[0] == 0.25).any()
+    assert not (made == 0.25).any()
 
 
 def test_the_papers_schedule_and_optimiser():
@@ -101,8 +101,16 @@ def test_the_papers_schedule_and_optimiser():
 
 def test_no_gradient_descends_through_the_replayed_images():
     game, batch = small(), STREAM[0]
+    game.turns[0].cost(game, batch)
     game.take(game.turns[1], batch)
     assert all(p.grad is None for name in ("G_ab", "G_ba") for p in game[name].parameters())
+
+
+def test_generators_work_once_a_step():
+    game, calls = small(), []
+    game["G_ab"].register_forward_hook(lambda module, args, out: calls.append(1))
+    game.play([STREAM[0]])
+    assert len(calls) == 2  # of a, and of what the other made of b
 
 
 def test_domains_of_different_channels_and_volumes():
