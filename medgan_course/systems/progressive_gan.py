@@ -66,7 +66,7 @@ def budget() -> Budget:
     """Return what one training costs in the profile in force."""
     return choose(
         smoke=Budget(steps=12, size=28, base=4, batch_size=8, n_score=64, phase=2, ema=0.5),
-        cpu=Budget(steps=1_000, size=28, base=16, batch_size=32, n_score=1_000, phase=150, ema=0.99),
+        cpu=Budget(steps=1_600, size=28, base=8, batch_size=16, n_score=1_000, phase=150, ema=0.99),
         gpu=Budget(steps=16_000, size=64, base=32, batch_size=32, n_score=2_000, phase=1_200, ema=0.999),
     )
 

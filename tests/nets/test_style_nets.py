@@ -116,6 +116,13 @@ def test_shapes(size, n_styles):
         d(images[..., 1:])
 
 
+def test_styles_are_around_1_at_the_start():
+    convolution = style.ModulatedConv(64, 2000, 3, 1, demodulate=False)
+    styles = convolution.style(torch.randn(4, 64))
+    assert styles.mean().item() == pytest.approx(1, abs=0.1)
+    assert styles.std().item() == pytest.approx(1, abs=0.1)
+
+
 def test_a_layer_keeps_the_size_of_its_input():
     layer = style.Layer(8, 32, 64, 16)
     out = layer(torch.randn(8, 32, 16, 16), torch.randn(8, 8))

@@ -73,14 +73,22 @@ def test_a_training_resumed_while_a_block_fades_in_ends_where_an_uninterrupted_o
 def test_real_and_generated_images_grow_and_fade_alike():
     game = small(phase=2)
     seen, made = [], []
-    game["D"].register_forward_hook(lambda module, args, kwargs, out: seen.append(args[0]), with_kwargs=True)
+    judged = []
+
+    def watch(module, args, kwargs, output):
+        seen.append(args[0])
+        judged.append(kwargs["level"] if kwargs else args[1])
+
+    game["D"].register_forward_hook(watch, with_kwargs=True)
     game["G"].register_forward_hook(lambda module, args, out: made.append(args[1]))
     for step in range(9):
         seen.clear()
         made.clear()
+        judged.clear()
         game.play([BATCHES[step]])
         level = system.level_at(step, phase=2, top=2)
-        assert made == [level, level]
+        assert made == [level] * 2
+        assert judged == [level] * 4
         assert torch.equal(seen[0], at_level(BATCHES[step].images, level, top=2))
         assert len(seen) == 4  # real, generated, between, generated
         assert {images.shape for images in seen} == {seen[0].shape}
@@ -110,13 +118,26 @@ def test_the_penalty_is_ten_times_the_squared_distance_of_the_slope_from_1():
     assert game.take(game.turns[0], BATCHES[0])["D.penalty"] == 10
 
 
+def test_the_players():
+    game = small(phase=None)
+    adam = game.players["D"].optimiser.defaults
+    assert (adam["lr"], adam["betas"]) == (1e-3, (0.0, 0.99))
+    assert game.players["G"].settings["ema"] == 0.5
+    assert game.players["D"].average is None
+
+
 def test_the_direct_training_does_the_same_arithmetic():
     settings = {"phase": 10, "size": 28, "base": 2}
     assert system.direct_steps(10**4, **settings) == pytest.approx(10**4, rel=0.01)
     assert system.direct_steps(100, phase=1, size=28, base=2) == pytest.approx(98, abs=1)
-    grown = system.direct_steps(50, **settings)
     # Steps 0-10 at 7 px, 11-30 at 14 px: cheaper, but not by the sixteenth and the quarter of the pixels.
-    assert 19 + 11 / 16 + 20 / 4 < grown < 50
+    assert 19 + 11 / 16 + 20 / 4 < system.direct_steps(50, **settings) < 50
+    # A block costs as much while it fades in as afterwards.
+    small, fading, stable = (
+        system.direct_steps(n * 1000 + 1, phase=1000, size=28, base=2) for n in (1, 2, 3)
+    )
+    assert stable - fading == pytest.approx(fading - small, abs=1)
+    assert fading - small > 1.5 * small
 
 
 def test_minibatch_std_can_be_left_out():
