@@ -20,6 +20,10 @@ with :math:`\lambda=10`. Equalised learning rate in both networks, pixel norm in
 in the critic; Adam with learning rate 1e-3 and betas (0, 0.99), kept through all levels; images are sampled
 from a moving average of the generator's weights, decay 0.999 in the paper.
 
+A penalty near :math:`\lambda` means that the critic has lost its slope. With narrow networks (``base=8``,
+batches of 16) its slope fell to a third or less in three of four trials at 32 px, which starts from 4 x 4,
+while the second or third level faded in, with minibatch std and without it; in none of five at 28 px.
+
     medgan run progressive_gan
 """
 
