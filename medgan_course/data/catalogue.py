@@ -54,7 +54,7 @@ class Card:
     files : dict of int to File
         The file for every image side in pixels; empty if the set is computed.
     phantom : str
-        Module of :mod:`medgan_course.data.phantom` that computes the surrogate, or the set itself.
+        Module of ``medgan_course.data.phantom`` that computes the surrogate, or the set itself.
     licence, source, homepage : str
         Terms, origin and address of the set.
     citation, faults : tuple of str

@@ -88,7 +88,7 @@ class Run:
     def fit(
         self, game: Game, batches: Any, steps: int, *, name: str | None = None, **options: Any
     ) -> dict[str, list[float]]:
-        """Train as :func:`medgan_course.train.fit` does, with this run's seed, and resume where it stopped.
+        """Train as :func:`~medgan_course.train.engine.fit` does, with this run's seed, and resume where it stopped.
 
         Parameters
         ----------

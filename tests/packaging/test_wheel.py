@@ -1,4 +1,4 @@
-"""A wheel holds what a checkout has beside the package: weights, cards, the recorded trainings."""
+"""A wheel holds what a checkout has beside the package: weights, results, their cards, recorded trainings."""
 
 import os
 import subprocess
@@ -31,6 +31,12 @@ def test_it_holds_every_checkpoint_with_its_card(wheel):
     assert weights
     assert weights <= inside
     assert {Path(name).with_suffix(".json").name for name in weights} <= inside
+
+
+def test_it_holds_every_results_card(wheel):
+    cards = {f"medgan_course/results/{path.name}" for path in (ROOT / "results").glob("*.json")}
+    assert cards
+    assert cards <= set(wheel.namelist())
 
 
 def test_it_holds_every_file_of_the_package(wheel):
