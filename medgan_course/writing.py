@@ -18,8 +18,9 @@ def replacing(path: Path) -> Iterator[Path]:
     OSError
         If it cannot be written; ``path`` is then as it was. Callers say what to do about it.
     """
-    # The suffix stays last, because some writers add their own where it is missing.
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    # A name for each process, so that two that write the same file cannot mix; the suffix stays last, because
+    # some writers add their own where it is missing.
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial

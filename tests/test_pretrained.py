@@ -1,4 +1,5 @@
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_a_failed_save_leaves_what_was_there(shipped, monkeypatch, writer):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def full(*arguments):
-        (folder / "dcgan_chest_28.partial.safetensors").write_bytes(b"half")
+        (folder / f"dcgan_chest_28.{os.getpid()}.partial.safetensors").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pretrained, writer, full)

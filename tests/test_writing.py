@@ -76,3 +76,13 @@ def test_a_reader_never_sees_half(tmp_path, monkeypatch):
                 file.write(part)
             assert path.read_text() == "old"
     assert seen == [("old", "half and half")]
+
+
+def test_two_processes_write_the_same_file_one_after_the_other(tmp_path, monkeypatch):
+    path, processes = tmp_path / "file.txt", iter((1, 2))
+    monkeypatch.setattr(writing.os, "getpid", lambda: next(processes))
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("AAAA")
+        second.write_text("B")
+    assert path.read_text() == "AAAA"  # the context that ends last
+    assert names(tmp_path) == ["file.txt"]

@@ -1,5 +1,6 @@
 """Mini-batches by step number: labelled images, pairs, unpaired sets, few labels among many images."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -79,7 +80,7 @@ class Stream(Generic[T]):
         sizes = [batch_size] * len(parts) if isinstance(batch_size, int) else batch_size
         # A seed for each order: in one order, two parts of equal length would be pairs in disguise.
         self._orders = [
-            _Order(_length(part), size, seed * 1_000_003 + 500_009 * number)
+            _Order(_length(part), size, f"{seed}/{number}")
             for number, (part, size) in enumerate(zip(parts, sizes, strict=True))
         ]
 
@@ -171,7 +172,7 @@ def semi_supervised(
 class _Order:
     """Which of ``n`` samples are in the batch at a step."""
 
-    def __init__(self, n: int, batch_size: int, seed: int) -> None:
+    def __init__(self, n: int, batch_size: int, seed: str) -> None:
         if not 0 < batch_size <= n:
             raise CourseError(
                 f"batch_size is {batch_size}, but must lie between 1 and the {n} images there are."
@@ -184,9 +185,10 @@ class _Order:
     def at(self, step: int, device: torch.device) -> Tensor:
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self._epoch:
-            # A generator an epoch: any epoch's order can be had without drawing those before it. Only the
-            # lower 32 bits of a generator's seed count, so seed and epoch must both reach these.
-            shuffle = torch.Generator().manual_seed(self.seed + epoch)
+            # A generator an epoch: any epoch's order can be had without drawing those before it. Its seed is
+            # a hash: in a sum, epoch 1 of one seed would be epoch 0 of another. Only 32 bits of it count.
+            digest = hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()
+            shuffle = torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
             self._order = torch.randperm(self.n, generator=shuffle).to(device)
             self._epoch = epoch
         return self._order[position * self.batch_size : (position + 1) * self.batch_size]

@@ -3,6 +3,7 @@
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from medgan_course.train.processes import joined, rows
 
 # Terms stay on the device between two readings, so that logging does not make a GPU wait every step.
 READ_EVERY = 25
+CHECKPOINT_SECONDS = 60.0
 
 
 def best_device() -> torch.device:
@@ -41,7 +43,7 @@ def fit(
     device: torch.device | str | None = None,
     precision: str | None = None,
     checkpoint: str | Path | None = None,
-    checkpoint_every: int = 500,
+    checkpoint_every: int | None = None,
     watch: Callable[[Game], None] | None = None,
     watch_every: int = 100,
     log: str | Path | None = None,
@@ -65,7 +67,8 @@ def fit(
     steps : int
         Steps in all, those already played included.
     seed : int
-        Seed of every torch draw inside the costs. The caller's random state is left as it was.
+        Seed of every torch draw inside the costs. The caller's random state is left as it was. A game that
+        has played goes on with the random numbers it had come to, whatever the seed.
     device : torch.device or str, optional
         Default: :func:`best_device`.
     precision : {"float32", "bfloat16", "float16"}, optional
@@ -73,9 +76,11 @@ def fit(
         float16 where not; elsewhere float32. The gradients of float16 are scaled, and a step in which they
         overflow is left out.
     checkpoint : path, optional
-        Resumed from if it exists, whatever ``game`` has played; written every ``checkpoint_every`` steps and
-        after the last. A checkpoint of a training with another seed, precision, order of batches, turn,
-        optimiser or the like is refused.
+        Resumed from if it exists, whatever ``game`` has played; written once a minute, when the training is
+        interrupted, and after the last step. A checkpoint of a training with another seed, precision, order
+        of batches, turn, optimiser or the like is refused, and so is one from beyond ``steps``.
+    checkpoint_every : int, optional
+        Steps between two checkpoints, instead of a minute.
     watch : callable, optional
         ``watch(game)`` is called before step 0, then every ``watch_every`` steps, and after the last. It may
         draw random numbers, and should look at ``game.averaged(name)``, a copy, not at the nets in training.
@@ -98,6 +103,9 @@ def fit(
         when that was noticed: on the CPU before the term moved anybody; on a GPU, or where the gradient of a
         finite term is infinite, some steps later, with weights that are lost.
     """
+    for name, every in {"watch_every": watch_every, "checkpoint_every": checkpoint_every}.items():
+        if every is not None and every < 1:
+            raise CourseError(f"{name}={every} is no number of steps: choose 1 or more.")
     device = _device(device)
     precision = _precision(precision, device)
     path = None if checkpoint is None else Path(checkpoint)
@@ -115,6 +123,11 @@ def fit(
             game.scaler = torch.amp.GradScaler(device.type)
         if path is not None and path.exists():
             checkpoints.load(game, path, settings)
+            if game.step > steps:
+                raise CourseError(
+                    f"{path} holds step {game.step} of this training, which is beyond steps={steps}: "
+                    "ask for more steps, or name another checkpoint."
+                )
         at_step = _batch_source(batches, device)
         generators = _generators(device)
         for key, generator in generators.items():
@@ -131,7 +144,8 @@ def fit(
 
             def read() -> None:
                 _read(unread, game)
-                write()
+                with _uninterrupted():  # half a line would spoil the file
+                    write()
                 _check_scale(game)
 
             def watched() -> None:
@@ -148,6 +162,17 @@ def fit(
                     if first:
                         checkpoints.save(game, path, settings)
 
+            def due() -> bool:
+                nonlocal saved_at
+                now = time.monotonic()
+                if checkpoint_every is None:
+                    write_now = now - saved_at >= CHECKPOINT_SECONDS
+                else:
+                    write_now = game.step % checkpoint_every == 0
+                saved_at = now if write_now else saved_at
+                return write_now
+
+            saved_at = time.monotonic()
             if game.step == 0:
                 watched()
             with Progress(game, steps, first) as progress:
@@ -167,10 +192,14 @@ def fit(
                             progress.terms()
                         if last or game.step % watch_every == 0:
                             watched()
-                        if last or game.step % checkpoint_every == 0:
+                        if last or due():
                             saved()
-                except (KeyboardInterrupt, CourseError):
-                    # Whoever interrupts a training in a notebook may want to look at it and go on.
+                except KeyboardInterrupt:
+                    # Whoever interrupts a training may want to look at it and go on, here or another day.
+                    read()
+                    saved()
+                    raise
+                except CourseError:
                     read()
                     raise
     return game.history.copy()

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim import LBFGS, Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
 from medgan_course import draws
@@ -75,6 +75,11 @@ class Player:
         self.optimiser = optimiser(self.parameters or [{"params": []}])
         self.settings = {"ema": ema, "replay": replay} | _hyper_parameters(self.optimiser)
         self.schedule = schedule(self.optimiser) if schedule else None
+        if isinstance(self.optimiser, LBFGS) or isinstance(self.schedule, ReduceLROnPlateau):
+            raise CourseError(
+                "LBFGS and ReduceLROnPlateau need to be shown a loss, and in a game no single number falls: "
+                "choose an optimiser and a schedule that only count steps."
+            )
         self.settings["schedule"] = type(self.schedule).__name__ if self.schedule else None
         self.replay = replay
         self.past: Tensor | None = None

@@ -30,6 +30,14 @@ def test_same_seed_same_order_other_seed_another():
     assert order(first, range(9)) != order(other, range(9))
 
 
+def test_no_epoch_of_one_seed_is_an_epoch_of_another():
+    shuffles = Batch(torch.arange(100.0), torch.arange(100))
+    epochs = [
+        tuple(Stream(shuffles, 100, seed=seed)[e].labels.tolist()) for seed in range(3) for e in range(4)
+    ]
+    assert len(set(epochs)) == len(epochs)
+
+
 def test_any_step_can_be_had_without_those_before():
     forward = order(Batches(IMAGES, LABELS, 3, seed=1), range(12))
     backward = order(Batches(IMAGES, LABELS, 3, seed=1), reversed(range(12)))

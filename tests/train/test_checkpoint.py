@@ -110,7 +110,7 @@ def test_a_failed_save_leaves_the_old_file(
     fit(game, batches, 4, **CPU)
 
     def fails(*arguments):
-        path.with_name("game.partial.safetensors").write_bytes(b"half")
+        path.with_name(f"game.{os.getpid()}.partial.safetensors").write_bytes(b"half")
         raise failure
 
     monkeypatch.setattr(f"medgan_course.{function}", fails)

@@ -271,6 +271,47 @@ def test_an_interrupted_training_goes_on_where_it_stopped(new_game, batches, sta
     assert same(state_of(stopped), state_of(whole))
 
 
+def test_an_interrupted_training_is_in_its_checkpoint(new_game, batches, state_of, same, tmp_path):
+    path = tmp_path / "stopped.safetensors"
+    stopped = new_game()
+    first, second = stopped.turns
+
+    def interrupted(game, batch):
+        if game.step == 4:
+            signal.raise_signal(signal.SIGINT)
+        return first.cost(game, batch)
+
+    stopped.turns = Turn("D", interrupted), second
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, batches, 8, checkpoint=path, **CPU)
+    resumed, whole = new_game(), new_game()
+    fit(resumed, batches, 8, checkpoint=path, **CPU)
+    fit(whole, batches, 8, **CPU)
+    assert same(state_of(resumed), state_of(whole))
+    assert stopped.step == 5
+
+
+def test_a_checkpoint_is_written_once_a_minute(new_game, batches, monkeypatch, tmp_path):
+    game, written = new_game(), []
+    monkeypatch.setattr(engine.time, "monotonic", lambda: 35.0 * game.step)
+    monkeypatch.setattr(engine.checkpoints, "save", lambda game, path, settings: written.append(game.step))
+    fit(game, batches, 7, checkpoint=tmp_path / "game.safetensors", **CPU)
+    assert written == [2, 4, 6, 7]  # of steps that take 35 seconds each; and the last
+
+
+def test_a_checkpoint_from_beyond_the_steps_is_refused(new_game, batches, tmp_path):
+    path = tmp_path / "game.safetensors"
+    fit(new_game(), batches, 4, checkpoint=path, **CPU)
+    with pytest.raises(CourseError, match=r"holds step 4 .* beyond steps=3"):
+        fit(new_game(), batches, 3, checkpoint=path, **CPU)
+
+
+@pytest.mark.parametrize("name", ["watch_every", "checkpoint_every"])
+def test_never_is_no_number_of_steps(name):
+    with pytest.raises(CourseError, match=f"{name}=0 is no number of steps"):
+        fit(line(square), ONES, 2, **{name: 0}, **CPU)
+
+
 @pytest.mark.parametrize("player", [0, 1], ids=["in the first turn", "in the second turn"])
 def test_an_interrupt_waits_until_the_step_is_complete(new_game, batches, state_of, same, player):
     stopped, whole = new_game(), new_game()

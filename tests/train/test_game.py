@@ -569,3 +569,15 @@ def test_what_a_turn_keeps_reaches_later_turns_of_its_step_and_no_later_step():
     game.play([X])
     assert [list(kept) for kept in seen] == [[], ["made"], [], ["made"]]
     assert not torch.equal(seen[1]["made"], seen[3]["made"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimiser": torch.optim.LBFGS},
+        {"optimiser": sgd, "schedule": torch.optim.lr_scheduler.ReduceLROnPlateau},
+    ],
+)
+def test_what_needs_to_be_shown_a_loss_is_refused_at_once(settings):
+    with pytest.raises(CourseError, match="need to be shown a loss"):
+        Player(nn.Linear(1, 1), **settings)

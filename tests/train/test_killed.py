@@ -99,4 +99,4 @@ def test_killed_again_and_again_it_ends_where_the_uninterrupted_training_ends(tm
     log = (tmp_path / "resumed.jsonl").read_text()
     assert log == (tmp_path / "whole.jsonl").read_text()
     assert [json.loads(line)["step"] for line in log.splitlines()] == list(range(40))
-    assert not list(tmp_path.glob("whole.partial*"))
+    assert not list(tmp_path.glob("whole.*partial*"))
