@@ -58,8 +58,8 @@ def curves(history: Mapping[str, Sequence[float]], *, smooth: int = 25, equilibr
     Parameters
     ----------
     history : mapping
-        What :func:`~medgan_course.train.engine.fit` returns; each term is drawn at its own steps. The values of a
-        plain dict are drawn at steps 0, 1, 2, ...
+        What :func:`~medgan_course.train.engine.fit` returns; each term is drawn at its own steps. The values
+        of a plain dict are drawn at steps 0, 1, 2, ...
     smooth : int
         Window of the running mean drawn over the faint raw values.
     equilibrium : bool

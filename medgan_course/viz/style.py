@@ -2,7 +2,6 @@
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-from cycler import cycler
 from matplotlib.figure import Figure
 
 from medgan_course import data
@@ -33,7 +32,7 @@ def use_style() -> None:
             "axes.labelsize": 10,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": cycler(color=list(COLOURS.values())),
+            "axes.prop_cycle": mpl.rcsetup.cycler(color=list(COLOURS.values())),
             "axes.grid": True,
             "grid.alpha": 0.25,
             "legend.frameon": False,

@@ -36,7 +36,7 @@ COLAB_PYTHON = default_environment() | {
 }
 
 CONDA_NAMES = {"pytorch": "torch"}
-IMPORT_NAMES = {"PIL": "pillow"}
+IMPORT_NAMES = {"PIL": "pillow", "sklearn": "scikit-learn"}
 
 
 def requirements(*lists):
@@ -137,18 +137,26 @@ def test_colabs_python_is_supported():
 
 
 def test_the_library_imports_only_what_it_declares():
-    imported = set()
+    always, on_demand = set(), set()
     for path in (ROOT / "medgan_course").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                imported.add(node.module.split(".")[0])
-    third_party = imported - set(sys.stdlib_module_names) - {"medgan_course"}
-    third_party.discard("IPython")  # imported only where a kernel, which brings it, is running
-    assert {IMPORT_NAMES.get(name, name) for name in third_party} <= set(
-        requirements(PROJECT["dependencies"])
-    )
+        module = ast.parse(path.read_text("utf-8"))
+        always |= imported(module.body)
+        on_demand |= imported(ast.walk(module))
+    assert always <= set(requirements(PROJECT["dependencies"]))
+    on_demand.discard("IPython")  # imported only where a kernel, which brings it, is running
+    assert on_demand <= set(declared())
+
+
+def imported(nodes):
+    """Return the third-party projects whose modules these nodes import."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    third_party = names - set(sys.stdlib_module_names) - {"medgan_course"}
+    return {IMPORT_NAMES.get(name, name.replace("_", "-")) for name in third_party}
 
 
 def test_numpy_and_torch_have_no_upper_bound():
