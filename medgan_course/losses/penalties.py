@@ -60,20 +60,25 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], *, real: Tensor) -> Te
 def path_length(synthesis: Callable[[Tensor], Tensor], w: Tensor, *, average: Tensor) -> Tensor:
     r"""Return the path length penalty of StyleGAN2 (Karras et al. 2020, eq. 4).
 
-    .. math:: \mathbb E_{w,y}\bigl(\|J_w^\top y\|_2-a\bigr)^2, \qquad J_w=\partial G(w)/\partial w,
+    .. math::
+        \mathbb E_{w,y}(\ell-a)^2, \qquad
+        \ell=\Bigl(\frac1L\sum_{l=1}^L\|J_l^\top y\|_2^2\Bigr)^{1/2}, \qquad
+        J_l=\partial G(w_1,\dots,w_L)/\partial w_l,
 
-    where :math:`y` is an image of noise from :math:`\mathcal N(0, 1/P)`, :math:`P` being its number of pixels
-    (the authors' code has this scale, the paper none), and :math:`a` the moving average of the length
-    :math:`\|J_w^\top y\|_2` itself: the generator may choose how far a step in :math:`w` moves the image, but
-    it shall be equally far everywhere. The norm is over all entries of a sample's :math:`w`. StyleGAN2 takes
-    the penalty in every 8th step, times 8 and gamma = 2.
+    where :math:`w_l` is what layer :math:`l` is told, the same :math:`w` in all of :math:`L`, :math:`y` an
+    image of noise from :math:`\mathcal N(0, 1/P)`, :math:`P` being its number of pixels, and :math:`a` the
+    moving average of :math:`\ell` itself: the generator may choose how far a step in :math:`w` moves the
+    image, but it shall be equally far everywhere. The paper has :math:`\|J_w^\top y\|_2` for :math:`\ell`.
+    The mean over layers and the scale of :math:`y` are those of the authors' code, and their weight, 2, is
+    for these; they take the penalty in every 8th step, and 8-fold there.
 
     Parameters
     ----------
     synthesis : callable
-        Latents ``(N, ...)`` to images ``(N, C, ...)``.
+        Latents to images ``(N, C, ...)``.
     w : Tensor
-        Latents; where they come from a mapping network, the penalty reaches that, too.
+        ``(N, L, d)``, or ``(N, d)`` for L = 1. Where they come from a mapping network, the penalty reaches
+        that, too.
     average : Tensor
         :math:`a`, a scalar that is moved in place by 1 % of its distance to the mean length, before it is
         used. As a buffer of the generator it is in every checkpoint.
@@ -85,7 +90,8 @@ def path_length(synthesis: Callable[[Tensor], Tensor], w: Tensor, *, average: Te
         images = synthesis(w)
         noise = draws.normal(*images.shape, device=images.device) / images[0, 0].numel() ** 0.5
         (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
-    length = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    layers = gradient[0].numel() // gradient.shape[-1]
+    length = torch.linalg.vector_norm(gradient.flatten(1), dim=1) / layers**0.5
     average.lerp_(length.detach().mean(), 0.01)
     return (length - average).square().mean()
 

@@ -11,7 +11,9 @@ weighed :math:`k`-fold there:
     L_D = -\log\sigma(D(x)) - \log(1-\sigma(D(\hat x)))
         + \tfrac\gamma2\,\mathbb E\|\nabla_x D(x)\|_2^2 \quad(k=16), \qquad
     L_G = -\log\sigma(D(\hat x))
-        + 2\,\mathbb E_{w,y}\bigl(\|J_w^\top y\|_2-a\bigr)^2 \quad(k=8).
+        + 2\,\mathbb E_{w,y}(\ell-a)^2 \quad(k=8),
+
+with the path length :math:`\ell` of :func:`~medgan_course.losses.penalties.path_length`.
 
 :math:`\gamma` is 10 at 1024 x 1024 pixels in the paper; ours is that times the share of the pixels, as the
 authors have it later for CIFAR-10 (Karras et al. 2020, *Training Generative Adversarial Networks with Limited
@@ -159,7 +161,8 @@ def path_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
     """Return the path length penalty of half a batch, with its weight and for the steps it is left out."""
     generator = game["G"]
     w = generator.mapping(generator.latent((len(batch.images) + 1) // 2))
-    penalty = path_length(generator.synthesis, w, average=generator.path_length)
+    styles = w[:, None].expand(-1, generator.n_styles, -1)
+    penalty = path_length(generator.synthesis, styles, average=generator.path_length)
     return {"path length": PATH_EVERY * PATH_WEIGHT * penalty}
 
 

@@ -174,6 +174,17 @@ def test_path_length_of_a_linear_generator():
         torch.testing.assert_close(ours, theirs)
 
 
+def test_path_length_is_a_mean_over_layers():
+    # G(w) = A (w_1 + ... + w_6): each layer has the gradient A^T y, and so has their mean square.
+    matrix = images(12, 3, seed=3)
+
+    def penalty(w):
+        torch.manual_seed(0)
+        return path_length(lambda w: (w.sum(1) @ matrix.T).view(-1, 1, 3, 4), w, average=torch.tensor(2.0))
+
+    torch.testing.assert_close(penalty(images(5, 6, 3)), penalty(images(5, 1, 3)))
+
+
 def test_path_length_is_about_unevenness_not_about_size():
     # G(w) = 3 w on 64 x 64 pixels: every length is 3, up to the noise in |y|, however large that is.
     average = torch.tensor(0.0)
