@@ -4,7 +4,7 @@ r"""Losses on latent codes: the KL divergence of a VAE and InfoGAN's bounds on m
 :math:`n`: a mean over :math:`j` would silently divide the weight by the length of the code.
 """
 
-from math import log
+from math import log, tau
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -57,7 +57,8 @@ def gaussian_information(*, mean: Tensor, log_variance: Tensor, code: Tensor) ->
         -L_I = \sum_j\Bigl(-\log2+\mathbb E_n\tfrac12\Bigl[\log(2\pi s_{nj}^2)
         +\frac{(c_{nj}-\mu_{nj})^2}{s_{nj}^2}\Bigr]\Bigr)
 
-    in nats. A constant :math:`s` leaves a squared error.
+    in nats. A constant :math:`s` leaves a squared error. :math:`\log s^2` counts as 10 above 10 and as
+    -10 below -10, without a gradient: a variance shall neither overflow nor vanish.
 
     Parameters
     ----------
@@ -68,5 +69,7 @@ def gaussian_information(*, mean: Tensor, log_variance: Tensor, code: Tensor) ->
     """
     same_shape("gaussian_information", mean=mean, log_variance=log_variance, code=code)
     mean, log_variance = full(mean), full(log_variance)
-    nll = F.gaussian_nll_loss(mean, code, log_variance.exp(), full=True, reduction="none")
+    # Not torch's gaussian_nll_loss: it waits for the device to see that no variance is negative.
+    log_variance = log_variance.clamp(-10, 10)
+    nll = 0.5 * (log(tau) + log_variance + (code - mean).square() * (-log_variance).exp())
     return (nll - log(2)).sum(1).mean()

@@ -95,6 +95,8 @@ def test_huge_logits_and_means_stay_finite_with_finite_gradients():
         categorical_information(logits=huge, code=torch.tensor([1])),
         kl_normal(mean=huge, log_variance=zero),
         gaussian_information(mean=huge, log_variance=zero, code=zero),
+        gaussian_information(mean=zero, log_variance=huge, code=zero),
+        gaussian_information(mean=huge, log_variance=huge, code=zero),
     ):
         loss.backward()
         assert loss.isfinite()
