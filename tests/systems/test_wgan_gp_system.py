@@ -44,15 +44,6 @@ def test_the_predicted_slope():
     assert slope_error(Linear(2.0), real, fake) == pytest.approx(0.8, abs=1e-6)
 
 
-def test_this_slope_is_where_training_ends():
-    """Plain gradient descent on the cost of a one-parameter critic, distance 4 as above."""
-    slope = torch.tensor(0.5, requires_grad=True)
-    for _ in range(200):
-        (gradient,) = torch.autograd.grad(-4 * slope + system.LAMBDA * (slope - 1) ** 2, slope)
-        slope = (slope - 0.02 * gradient).detach().requires_grad_()
-    assert slope.item() == pytest.approx(1.2, abs=1e-4)
-
-
 def test_the_papers_settings():
     game = wgan_gp(28, base=4)
     for name in "GD":
