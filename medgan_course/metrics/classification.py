@@ -259,7 +259,7 @@ def calibration_error(
     .. math:: \sum_b\frac{n_b}{n}\Bigl|\frac1{n_b}\sum_{i\in b}(y_i-p_i)\Bigr|
 
     over bins b of equal width in :math:`p`. It is biased upwards, the more so the fewer images a bin holds,
-    and resampling adds to that. So the floor is what a perfectly calibrated classifier with these very
+    and resampling adds to that: the interval is biased upwards, too. So the floor is what a perfectly calibrated classifier with these very
     probabilities would get: outcomes drawn from them 200 times. For several classes pass whether the answer
     was right as ``labels`` and the highest probability.
     """
