@@ -162,6 +162,8 @@ def fit(
                     if first:
                         checkpoints.save(game, path, settings)
 
+            saved_at = time.monotonic()
+
             def due() -> bool:
                 nonlocal saved_at
                 now = time.monotonic()
@@ -172,7 +174,6 @@ def fit(
                 saved_at = now if write_now else saved_at
                 return write_now
 
-            saved_at = time.monotonic()
             if game.step == 0:
                 watched()
             with Progress(game, steps, first) as progress:
