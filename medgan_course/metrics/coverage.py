@@ -13,6 +13,8 @@ ones.
 Classes and modes, where they are known, are counted.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -72,12 +74,35 @@ def coverage(real: Tensor, fake: Tensor, *, k: int = 5) -> float:
     return float((distances <= radii[:, None]).any(1).double().mean())
 
 
+def covered(labels: Tensor, *, n_classes: int, least: float = 0.01) -> Tensor:
+    r"""Return how many classes make up at least a share ``least`` of the images.
+
+    .. math:: \sum_{c=1}^{K}\Bigl[\frac1n\sum_i[y_i=c]\ge\text{least}\Bigr]
+
+    Parameters
+    ----------
+    labels : Tensor
+        Whole numbers ``(..., n)``; -1 belongs to no class.
+    n_classes : int
+        K.
+    least : float
+        1 % for the modes of a toy set.
+
+    Returns
+    -------
+    Tensor
+        ``(...)`` float64.
+    """
+    # Column 0 counts what belongs to no class.
+    counts = labels.new_zeros(*labels.shape[:-1], n_classes + 1, dtype=torch.float64)
+    counts.scatter_add_(-1, labels.long() + 1, torch.ones_like(labels, dtype=torch.float64))
+    return (counts[..., 1:] / labels.shape[-1] >= least).double().sum(-1)
+
+
 def class_coverage(
     labels: Tensor, real_labels: Tensor, *, n_classes: int, least: float = 0.01, seed: int = 0
 ) -> Score:
-    r"""Score the number of classes that make up at least a share ``least`` of the images.
-
-    .. math:: \sum_{c=1}^{K}\Bigl[\frac1n\sum_i[y_i=c]\ge\text{least}\Bigr]
+    """Score the number of classes that make up at least a share ``least`` of the images: :func:`covered`.
 
     Parameters
     ----------
@@ -102,19 +127,14 @@ def class_coverage(
                 f"{tuple(read.shape)} {read.dtype}."
             )
 
-    def covered(samples: Tensor) -> Tensor:
-        # Column 0 counts what belongs to no class.
-        counts = samples.new_zeros(len(samples), n_classes + 1)
-        counts.scatter_add_(1, samples.long() + 1, torch.ones_like(samples))
-        return (counts[:, 1:] / samples.shape[1] >= least).double().sum(1)
-
-    return bootstrap(labels, covered, seed=seed, floor=bootstrap(real_labels, covered, seed=seed))
+    count = partial(covered, n_classes=n_classes, least=least)
+    return bootstrap(labels, count, seed=seed, floor=bootstrap(real_labels, count, seed=seed))
 
 
 def nearest_mode(points: Tensor, centres: Tensor, *, sigma: float) -> Tensor:
     r"""Return which mode each point of a mixture belongs to: the nearest centre's within 3 sigma, else -1.
 
-    With ``class_coverage(..., least=0.01)`` this counts the modes that have at least 1 % of the points within
+    With ``covered(..., least=0.01)`` this counts the modes that have at least 1 % of the points within
     :math:`3\sigma`. Of a two-dimensional Gaussian's own points, :math:`e^{-9/2}` = 1.1 % lie outside.
 
     Parameters

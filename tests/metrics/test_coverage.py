@@ -7,7 +7,15 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from medgan_course.errors import CourseError
-from medgan_course.metrics.coverage import class_coverage, coverage, density, nearest_mode, precision, recall
+from medgan_course.metrics.coverage import (
+    class_coverage,
+    coverage,
+    covered,
+    density,
+    nearest_mode,
+    precision,
+    recall,
+)
 from medgan_course.metrics.distribution import compare
 
 
@@ -117,6 +125,17 @@ def test_classes_are_counted_from_one_per_cent_on():
     for wrong in (labels.double(), labels + 2, labels[:, None], labels - 2):
         with pytest.raises(CourseError, match="from -1 to 3"):
             class_coverage(wrong, real, n_classes=4)
+
+
+def test_a_mode_is_covered_from_one_percent_on():
+    centres = torch.tensor([[0.0, 0.0], [5.0, 5.0], [9.0, 9.0]])
+    near = torch.tensor([[0.29, 0.0]]).repeat(2, 1)
+    points = torch.cat([near, torch.tensor([[5.0, 5.0]]), torch.full((197, 2), 20.0)])
+    modes = nearest_mode(points, centres, sigma=0.1)
+    assert covered(modes, n_classes=3) == 1  # shares 0.01, 0.005, 0
+    assert covered(nearest_mode(points, centres, sigma=0.09), n_classes=3) == 0  # 0.29 is beyond 3 sigma
+    both = torch.stack([modes, torch.arange(200) % 3])
+    assert covered(both, n_classes=3).tolist() == [1, 3]
 
 
 def test_modes_of_the_ring_are_counted_and_stray_points_belong_to_none():

@@ -7,6 +7,7 @@ from mechanics import check_checkpoint, check_every_weight_learns, check_seed, e
 from torch.distributions import Normal
 
 from medgan_course.data.batches import Batch, Batches
+from medgan_course.experiments import claim
 from medgan_course.losses.adversarial import Minimax, NonSaturating
 from medgan_course.systems import gan as system
 from medgan_course.train import fit
@@ -90,14 +91,6 @@ def test_a_mixture_has_its_centres_and_spread():
     assert torch.equal(batch.images, system.mixture(system.RING, 0.2, 8000, seed=3).images)
 
 
-def test_a_mode_is_covered_from_one_percent_on():
-    centres = torch.tensor([[0.0, 0.0], [5.0, 5.0], [9.0, 9.0]])
-    near = torch.tensor([[0.29, 0.0]]).repeat(2, 1)
-    points = torch.cat([near, torch.tensor([[5.0, 5.0]]), torch.full((197, 2), 20.0)])
-    assert system.covered(points, centres, 0.1).tolist() == [1.0, 0.0, 0.0]  # shares 0.01, 0.005, 0
-    assert system.covered(points, centres, 0.09).tolist() == [0.0, 0.0, 0.0]  # 0.29 is beyond 3 sigma
-
-
 def test_the_discriminator_sees_real_images_then_generated_ones_from_fresh_noise():
     game = small()
     seen, made = [], []
@@ -112,6 +105,15 @@ def test_the_discriminator_sees_real_images_then_generated_ones_from_fresh_noise
 
 def test_a_batch_of_points_is_a_batch():
     assert isinstance(system.mixture(system.RING, 0.2, 4, seed=0), Batch)
+
+
+def test_points_are_resampled_and_not_modes():
+    modes = system.experiment(system.budget()).claims[1]
+    half, quarter = (torch.arange(4000) % k for k in (4, 2))
+    assert modes.of({"modes": half}) == 0.5
+    outcomes = {"non-saturating": [{"modes": half}], "minimax": [{"modes": quarter}]}
+    # Each mode has a quarter or half of the points, so another sample of them would cover the same.
+    assert claim.interval(modes, outcomes) == (0.25, 0.25)
 
 
 def test_the_experiment(monkeypatch, tmp_path):
