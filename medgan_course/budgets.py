@@ -8,7 +8,7 @@ laptop with two cores, minutes) and ``gpu`` (Colab or better). Without it, a mac
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 from medgan_course.errors import CourseError, did_you_mean
@@ -76,7 +76,12 @@ class Budget:
     batch_size : int
         Images a step.
     n_score : int
-        Images in each set that a distribution metric compares.
+        Images in each set that a distribution metric compares, 2 or more: one alone has no spread.
+
+    Raises
+    ------
+    CourseError
+        If a whole number among them is less than 1, or ``n_score`` less than 2.
     """
 
     steps: int
@@ -84,6 +89,12 @@ class Budget:
     base: int
     batch_size: int
     n_score: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, least = getattr(self, field.name), 2 if field.name == "n_score" else 1
+            if isinstance(value, int) and not isinstance(value, bool) and value < least:
+                raise CourseError(f"The budget's {field.name} is {value}: it must be {least} or more.")
 
 
 def choose(**budgets: Choice) -> Choice:

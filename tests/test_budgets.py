@@ -11,7 +11,7 @@ def test_the_environment_chooses(monkeypatch, name):
     monkeypatch.setenv("MEDGAN_PROFILE", name)
     of = {
         each: Budget(steps=i, size=28, base=8, batch_size=4, n_score=9)
-        for i, each in enumerate(budgets.PROFILES)
+        for i, each in enumerate(budgets.PROFILES, 1)
     }
     assert profile() == name
     assert choose(**of) is of[name]
@@ -38,3 +38,13 @@ def test_no_such_profile(monkeypatch, wrong, near):
     assert repr(wrong) in str(caught.value)
     assert ("did you mean" in str(caught.value)) == (near is not None)
     assert near is None or f"did you mean {near}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least"), [("steps", 0, 1), ("steps", -5, 1), ("base", 0, 1), ("n_score", 1, 2)]
+)
+def test_a_budget_that_buys_nothing(name, value, least):
+    fine = {"steps": 1, "size": 28, "base": 1, "batch_size": 1, "n_score": 2}
+    Budget(**fine)
+    with pytest.raises(CourseError, match=f"budget's {name} is {value}: it must be {least} or more"):
+        Budget(**fine | {name: value})
