@@ -18,10 +18,10 @@ taken off.
 What this interval cannot do. With three seeds and a spread between seeds that outweighs the one between
 images, it is the range from the smallest to the largest of the three values (all three draws are the smallest
 one in 1 of 27 cases, which is more than 2.5 %). A range of three covers the centre of a symmetric
-distribution in :math:`1 - 2\cdot 2^{-3}` = 75 % of experiments, not in 95 %; five seeds give about 83 %, ten
-about 90 % (:func:`coverage` simulates it). So "supported" with three seeds says: in all three, clearly beyond
-the noise of the test images. This happens by chance in one of eight experiments whose true value sits exactly
-on the margin.
+distribution in :math:`1 - 2\cdot 2^{-3}` = 75 % of experiments, not in 95 %; simulated with normally
+distributed seeds, five give about 83 %, ten about 90 %. So "supported" with three seeds says: in all three,
+clearly beyond the noise of the test images. This happens by chance in one of eight experiments whose true
+value sits exactly on the margin.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,6 @@ from medgan_course.errors import CourseError
 Outcome = Mapping[str, Tensor]
 """What an arm leaves behind for one seed: tensors whose first axis counts the scored items."""
 
-VERDICTS = ("supported", "contradicted", "not shown at this scale")
 MIN_SEEDS = 3
 RESAMPLES = 400  # of the items, each with SEED_DRAWS resamples of the seeds
 SEED_DRAWS = 64
@@ -66,7 +65,8 @@ class Claim:
         the score itself that the interval must lie beyond, on the better side.
     fails : float, optional
         What contradicts the claim, on the same scale: the interval lies beyond it on the worse side. Default:
-        for a difference ``-margin``, worse by the margin; else ``margin``.
+        ``margin`` itself, for all three kinds. "Better by 1 dB" is then contradicted by an interval of
+        [0.1, 0.3] dB, and not shown by one that holds 1 dB.
     score : callable, optional
         ``score(outcome) -> float``, for what is no mean: a distance of feature sets, a correlation.
     references : sequence of str
@@ -158,15 +158,20 @@ class Claim:
         if self.baseline is None:
             return variant
         baseline = torch.tensor([self.of(each) for each in outcomes[self.baseline]], dtype=torch.float64)
-        return variant / baseline if self.compare == "ratio" else variant - baseline
+        if self.kind == "difference":
+            return variant - baseline
+        if (baseline == 0).any():
+            raise CourseError(
+                f"{self.metric} of {self.baseline} is 0, and no ratio to 0 exists: compare by difference, or "
+                "score more images."
+            )
+        return variant / baseline
 
 
 def thresholds(kind: str, better: str, margin: float, fails: float | None) -> tuple[float, float]:
     """Return what a quantity must lie beyond to support and to contradict a claim; see :class:`Claim`."""
-    if kind == "difference":
-        sign = 1 if better == "higher" else -1
-        return sign * margin, sign * (-margin if fails is None else fails)
-    return margin, margin if fails is None else fails
+    sign = -1 if kind == "difference" and better == "lower" else 1
+    return sign * margin, sign * (margin if fails is None else fails)
 
 
 def verdict(
@@ -181,8 +186,10 @@ def verdict(
 ) -> str:
     """Return what an interval says about a claim.
 
-    Fewer than three seeds say nothing about the spread between trainings, and the ``smoke`` profile trains
-    nothing worth judging: both give "not shown at this scale".
+    "supported" if the whole interval lies beyond the margin on the better side, "contradicted" if the whole
+    of it lies beyond ``fails`` (by default the margin, too) on the worse side; else "not shown at this
+    scale". Fewer than three seeds say nothing about the spread between trainings, and the ``smoke`` profile
+    trains nothing worth judging: both give "not shown at this scale".
     """
     low, high = interval
     supports, contradicts = thresholds(kind, better, margin, fails)
@@ -241,14 +248,3 @@ def _percentiles(rows: Tensor, draw: torch.Generator) -> tuple[float, float]:
     means = rows.gather(1, picks).view(len(rows), SEED_DRAWS, seeds).mean(2).flatten()
     low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
     return low, high
-
-
-def coverage(seeds: int, *, experiments: int = 1_000, seed: int = 0) -> float:
-    """Return how often the interval covers the truth when only the seeds vary, normally, by simulation."""
-    draw = torch.Generator().manual_seed(seed)
-    covered = 0
-    for _ in range(experiments):
-        values = torch.randn(seeds, generator=draw, dtype=torch.float64)
-        low, high = _percentiles(values.expand(16, -1), draw)
-        covered += low <= 0 <= high
-    return covered / experiments
