@@ -32,7 +32,7 @@ resumption, intervals, verdicts, the card. This is a whole one::
             ],
         )
 
-``medgan run dcgan --set steps=200 --set dataset=breastmnist`` sets the fields of the budget and the keyword
+``medgan run dcgan --set steps=200 --set dataset=mednist`` sets the fields of the budget and the keyword
 parameters of ``experiment``, with the types they have there. Nothing is trained in ``experiment`` itself;
 what every arm needs (data, features of the real images) is made there once. :class:`Domain` does that for
 generators of whole images.

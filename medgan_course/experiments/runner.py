@@ -8,7 +8,9 @@ import inspect
 import json
 import os
 import platform
+import re
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import medgan_course
-from medgan_course import budgets, systems
+from medgan_course import budgets, pretrained, systems
 from medgan_course.data import Dataset
 from medgan_course.errors import CourseError, did_you_mean
 from medgan_course.experiments.card import ResultsCard, quantities, rounded
@@ -33,6 +35,9 @@ from medgan_course.train import Game, fit
 from medgan_course.writing import replacing
 
 Arm = Callable[["Run"], Outcome]
+
+# What judges outcomes and prints them: it may change without a new training.
+JUDGES = {"medgan_course.experiments.card", "medgan_course.experiments.claim"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Experiment:
         What is compared, with thresholds.
     data : sequence of Dataset or dict
         Every set that was trained or scored on. For a set that is no ``Dataset``, a dict with ``name``,
-        ``split``, ``size``, ``n``, ``source`` and ``surrogate``.
+        ``split``, ``size`` (in pixels, None for points), ``n``, ``source`` and ``surrogate``.
     """
 
     arms: Mapping[str, Arm]
@@ -78,17 +83,20 @@ class Run:
         Where its trainings keep their checkpoints.
     parameters : dict of str to int
         Trainable weights of every player that :meth:`fit` has trained.
+    watch : callable
+        Told of the checkpoint of every training before it starts.
     """
 
     arm: str
     seed: int
     folder: Path
     parameters: dict[str, int] = field(default_factory=dict)
+    watch: Callable[[Path], None] = lambda checkpoint: None
 
     def fit(
         self, game: Game, batches: Any, steps: int, *, name: str | None = None, **options: Any
     ) -> dict[str, list[float]]:
-        """Train as :func:`~medgan_course.train.engine.fit` does, with this run's seed, and resume where it stopped.
+        """Train as :func:`~medgan_course.train.engine.fit` does, with this seed, and resume where it stopped.
 
         Parameters
         ----------
@@ -103,9 +111,9 @@ class Run:
         dict
             The history.
         """
-        for player, entry in game.players.items():
-            self.parameters[player] = sum(p.numel() for p in entry.parameters)
+        self.parameters.update(weights(game))
         checkpoint = self.folder / f"{_file_name(name or self.arm)}.checkpoint.safetensors"
+        self.watch(checkpoint)
         return fit(game, batches, steps, seed=self.seed, checkpoint=checkpoint, **options)
 
     def stages(
@@ -127,6 +135,11 @@ class Run:
             yield game.step
 
 
+def weights(game: Game) -> dict[str, int]:
+    """Return the number of trainable weights of every player."""
+    return {name: sum(p.numel() for p in player.parameters) for name, player in game.players.items()}
+
+
 def find(name: str) -> str:
     """Return the module name of a system from its number, such as ``S03``, or its name, such as ``dcgan``.
 
@@ -140,7 +153,8 @@ def find(name: str) -> str:
     wanted = name.lower().replace("-", "_")
     module = numbers.get(wanted, wanted)
     if module not in known:
-        raise CourseError(f"There is no system {name!r}: {did_you_mean(wanted, [*known, *numbers])}")
+        meant = re.sub(r"\bs(\d+)\b", r"S\1", did_you_mean(wanted, [*known, *numbers]))
+        raise CourseError(f"There is no system {name!r}: {meant}")
     return module
 
 
@@ -171,7 +185,8 @@ def run(
     """Run a system's experiment and write its card.
 
     An arm that has been scored for a seed is not run again; a training that was cut off goes on from its
-    checkpoint. Both hold as long as settings, data, torch and the system's own file are what they were.
+    checkpoint. Both hold as long as settings, data, feature network, torch, and all of the library that the
+    system imports are what they were; comments, docstrings and line breaks may change.
 
     Parameters
     ----------
@@ -215,7 +230,7 @@ def _run(
     module = importlib.import_module(f"{systems.__name__}.{name}")
     if not hasattr(module, "experiment"):
         raise CourseError(f"The system {name} has no experiment to run yet.")
-    profile, chosen = budgets.profile(), list(budgets.seeds() if seeds is None else seeds)
+    profile, chosen = budgets.profile(), sorted(budgets.seeds() if seeds is None else seeds)
     if len(set(chosen)) < len(chosen):
         raise CourseError(f"The seeds {' '.join(map(str, chosen))} name one twice: give each once.")
     budget, own = _typed(module, settings)
@@ -226,8 +241,17 @@ def _run(
     facts = [_facts(each) for each in experiment.data]
     every = {**dataclasses.asdict(budget), **_defaults(module), **own}
 
-    code = ast.dump(ast.parse(inspect.getsource(module)))  # comments and line breaks may change
-    depends_on = json.dumps([every, facts, torch.__version__, code], sort_keys=True)
+    depends_on = json.dumps(
+        [
+            every,
+            facts,
+            _feature_nets(facts),
+            torch.__version__,
+            medgan_course.__version__,
+            _code(module.__name__),
+        ],
+        sort_keys=True,
+    )
     folder = runs / name / f"{profile}-{hashlib.sha256(depends_on.encode()).hexdigest()[:8]}"
     done: dict[str, dict[int, _Done]] = {arm: {} for arm in experiment.arms}
     for seed in chosen:
@@ -246,8 +270,10 @@ def _run(
         return None
 
     say("Resampling seeds and images.")
-    changes = {key: value for key, value in every.items() if key in settings}
-    default_seeds = list(budgets.PROFILES[profile])
+    default_seeds = sorted(budgets.PROFILES[profile])
+    defaults = dataclasses.asdict(module.budget()) | _defaults(module)
+    changes = {key: value for key, value in every.items() if value != defaults[key]}
+    runs_done = [each for found in done.values() for each in found.values()]
     card = ResultsCard(
         system=name,
         title=titles()[name],
@@ -258,11 +284,9 @@ def _run(
         settings=every,
         parameters={arm: next(iter(found.values())).parameters for arm, found in done.items()},
         seconds={arm: [round(found[seed].seconds, 1) for seed in chosen] for arm, found in done.items()},
-        device="; ".join(dict.fromkeys(each.device for found in done.values() for each in found.values())),
+        device="; ".join(dict.fromkeys(each.device for each in runs_done)),
         versions={
-            "medgan-course": medgan_course.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
+            name: "; ".join(dict.fromkeys(each.versions[name] for each in runs_done)) for name in _versions()
         },
         command=shlex.join(
             ["medgan", "run", name, "--profile", profile, "--seeds", *map(str, chosen)]
@@ -287,6 +311,7 @@ class _Done:
     seconds: float
     parameters: dict[str, int]
     device: str
+    versions: dict[str, str]
 
 
 def _outcome(arm: str, function: Arm, seed: int, folder: Path, say: Callable[[str], None]) -> _Done:
@@ -295,20 +320,20 @@ def _outcome(arm: str, function: Arm, seed: int, folder: Path, say: Callable[[st
     if path.exists():
         say(f"seed {seed}  {arm}: done before")
         return _read(path)
-    running = Run(arm, seed, folder)
-    with _clock(folder / f"{_file_name(arm)}.seconds.json") as seconds, torch.random.fork_rng():
+    with _clock(folder / f"{_file_name(arm)}.seconds.json") as clock, torch.random.fork_rng():
+        running = Run(arm, seed, folder, watch=clock.watch)
         torch.manual_seed(seed)
         outcome = {name: tensor.detach().cpu().contiguous() for name, tensor in function(running).items()}
-        took = seconds()
+        took = clock.seconds
     for name, tensor in outcome.items():
         if tensor.ndim == 0 or not len(tensor) or not tensor.isfinite().all():
             raise CourseError(
                 f"The outcome {name!r} of {arm} has shape {tuple(tensor.shape)} or values that are not "
                 "finite: its first axis must count the scored items, (1,) for a single number."
             )
-    result = _Done(outcome, took, running.parameters, _device())
+    result = _Done(outcome, took, running.parameters, _device(), _versions())
     if _rank() == 0:
-        facts = {"seconds": result.seconds, "parameters": result.parameters, "device": result.device}
+        facts = {key: value for key, value in vars(result).items() if key != "outcome"}
         try:
             with replacing(path) as partial:
                 save_file(outcome, partial, {"facts": json.dumps(facts)})
@@ -332,10 +357,10 @@ def _judge(claim: Claim, done: Mapping[str, Mapping[int, _Done]], profile: str) 
     values = {
         arm: [rounded(claim.of(outcome), digits=9) for outcome in each] for arm, each in outcomes.items()
     }
+    ends = [rounded(end) for end in interval(claim, outcomes)]
     compared = quantities(
         claim.kind, values[claim.variant], None if claim.baseline is None else values[claim.baseline]
     )
-    ends = [rounded(end) for end in interval(claim, outcomes)]
     return {
         "statement": claim.statement,
         "metric": claim.metric,
@@ -378,6 +403,12 @@ def _typed(module: ModuleType, settings: Mapping[str, str]) -> tuple[Any, dict[s
     """Return the budget with ``settings`` in it, and the experiment's own settings among them."""
     budget = module.budget()
     known = dataclasses.asdict(budget) | _defaults(module)
+    for name, value in known.items():
+        if not isinstance(value, str | int | float):  # a bool is an int
+            raise CourseError(
+                f"The setting {name} of {module.__name__} is {value!r}, which neither a card nor the command "
+                "line can hold: make it a number, a word, or true or false."
+            )
     changed = {}
     for name, text in settings.items():
         if name not in known:
@@ -393,32 +424,95 @@ def _typed(module: ModuleType, settings: Mapping[str, str]) -> tuple[Any, dict[s
     return dataclasses.replace(budget, **{k: v for k, v in changed.items() if k in fields}), ours
 
 
-@contextmanager
-def _clock(path: Path) -> Iterator[Callable[[], float]]:
-    """Yield what tells the seconds of an arm so far, those of its interrupted runs included.
+def _code(name: str) -> dict[str, str]:
+    """Return the syntax of module ``name`` and of all that it imports of its package and the library's.
 
-    A run that was killed could not write how long it took: it counts up to its last checkpoint.
+    Docstrings are left out, and so are :data:`JUDGES`.
     """
-    before = 0.0
-    if path.exists():
-        last = json.loads(path.read_text("utf-8"))
-        saved = [each.stat().st_mtime for each in path.parent.glob("*.checkpoint.safetensors")]
-        before = last["seconds"] + max(0.0, *saved, last["killed_after"]) - last["killed_after"]
-    started = time.time()
+    folders = {
+        package: Path(inspect.getfile(sys.modules[package])).parents[1]
+        for package in (name.partition(".")[0], medgan_course.__name__)
+    }
+    found: dict[str, str] = {}
+    waiting = [name]
+    while waiting:
+        path = waiting.pop()
+        top = path.partition(".")[0]
+        if path in found or path in JUDGES or top not in folders:
+            continue
+        place = folders[top].joinpath(*path.split("."))
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if not file.is_file():  # a name within a module
+            continue
+        tree = ast.parse(file.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                waiting += [each.name for each in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                waiting += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                node.value = ast.Constant(None)
+        found[path] = ast.dump(tree)
+    return found
 
-    def write(seconds: float, killed_after: float) -> None:
+
+def _feature_nets(facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the checksums of the feature networks that the course ships for these sets."""
+    cards = (pretrained.folder() / f"features_{each['name']}_{each['size']}.json" for each in facts)
+    return [json.loads(card.read_text("utf-8"))["sha256"] for card in cards if card.is_file()]
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "medgan-course": medgan_course.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+class _Clock:
+    """The seconds of one arm and seed so far, those of its interrupted runs included.
+
+    A run that was killed could not write how long it took: it counts up to the last of its own checkpoints.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.before = path, 0.0
+        self.checkpoints: list[str] = []
+        if path.exists():
+            last = json.loads(path.read_text("utf-8"))
+            self.before = last["seconds"]
+            if (since := last["killed_after"]) is not None:
+                files = (path.parent / name for name in last["checkpoints"])
+                saved = [each.stat().st_mtime for each in files if each.exists()]
+                self.before += max([since, *saved]) - since
+        self.started = time.time()
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.time() - self.started
+
+    def watch(self, checkpoint: Path) -> None:
+        """Count ``checkpoint`` as this run's."""
+        self.checkpoints.append(checkpoint.name)
+        self.write(self.before, killed_after=self.started)
+
+    def write(self, seconds: float, *, killed_after: float | None) -> None:
         if _rank() == 0:
-            with replacing(path) as partial:
-                partial.write_text(json.dumps({"seconds": seconds, "killed_after": killed_after}), "utf-8")
+            state = {"seconds": seconds, "killed_after": killed_after, "checkpoints": self.checkpoints}
+            with replacing(self.path) as partial:
+                partial.write_text(json.dumps(state), "utf-8")
 
-    def so_far() -> float:
-        return before + time.time() - started
 
-    write(before, started)
+@contextmanager
+def _clock(path: Path) -> Iterator[_Clock]:
+    """Yield a running clock; stopped by an error or the user, it has nothing left to guess."""
+    clock = _Clock(path)
+    clock.write(clock.before, killed_after=clock.started)
     try:
-        yield so_far
+        yield clock
     finally:
-        write(so_far(), time.time())
+        clock.write(clock.seconds, killed_after=None)
 
 
 def _file_name(text: str) -> str:

@@ -18,6 +18,7 @@ from torch import nn
 from medgan_course.budgets import Budget, choose
 from medgan_course.experiments import Claim, Experiment
 from medgan_course.train import Game, Player, Turn
+from toy_systems import helpers
 
 ran = []
 fails_in = set()
@@ -73,7 +74,7 @@ def toy(tmp_path, monkeypatch):
     package.mkdir(parents=True)
     (package / "__init__.py").write_text('"""Systems."""\n')
     (package / "toy.py").write_text(TOY)
-    (package / "helpers.py").write_text('"""Something else."""\n')
+    (package / "helpers.py").write_text('"""Something else."""\nNUMBER = 0\n')
     (package / "unfinished.py").write_text('"""S91, not there yet (Nobody 2001)."""\n')
     monkeypatch.syspath_prepend(str(package.parent))
     monkeypatch.setattr(runner, "systems", importlib.import_module("toy_systems"))

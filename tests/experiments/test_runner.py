@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,12 @@ def test_a_training_that_was_cut_off_goes_on(toy):
         toy_run(seeds=[0])
     assert not Path("results").exists()
     (saved,) = Path("runs").rglob("*.checkpoint.safetensors")
-    before = saved.stat().st_mtime_ns
     (clock,) = Path("runs").rglob("trained.seconds.json")
-    clock.write_text(json.dumps(json.loads(clock.read_text()) | {"seconds": 100.0}))
+    written = json.loads(clock.read_text())
+    assert written["killed_after"] is None  # it stopped in order: nothing is left to guess
+    clock.write_text(json.dumps(written | {"seconds": 100.0}))
+    os.utime(saved, (2e9, 2e9))
+    before = saved.stat().st_mtime_ns
     toy.fails_in.clear()
     card = toy_run(seeds=[0])
     assert toy.ran == [("trained", 0), ("trained", 0), ("fixed", 0)]
@@ -69,31 +73,108 @@ def test_a_run_that_was_killed_counts_up_to_its_last_checkpoint(toy):
         toy_run(seeds=[0])
     (saved,) = Path("runs").rglob("*.checkpoint.safetensors")
     (clock,) = Path("runs").rglob("trained.seconds.json")
-    clock.write_text(json.dumps({"seconds": 5.0, "killed_after": saved.stat().st_mtime - 60}))
+    state = json.loads(clock.read_text()) | {"seconds": 5.0, "killed_after": saved.stat().st_mtime - 60}
+    assert state["checkpoints"] == [saved.name]
+    clock.write_text(json.dumps(state))
+    other = saved.with_name("other.checkpoint.safetensors")
+    other.touch()
+    os.utime(other, (2e9, 2e9))  # another arm's
     toy.fails_in.clear()
     assert toy_run(seeds=[0]).seconds["trained"][0] == pytest.approx(65, abs=3)
 
 
-@pytest.mark.parametrize("what", ["settings", "data", "code"])
-def test_other_settings_data_or_code_start_afresh(toy, what, monkeypatch):
+@pytest.mark.parametrize(
+    "what", ["settings", "data", "code", "imported code", "feature network", "library", "torch"]
+)
+def test_what_a_run_depends_on_starts_it_afresh(toy, what, monkeypatch):
     toy_run(seeds=[0])
     toy.ran.clear()
     if what == "data":
         toy.surrogate = True
     if what == "code":
-        source = Path(toy.__file__).read_text()
-        monkeypatch.setattr(runner.inspect, "getsource", lambda module: source.replace("- 3)", "- 4)"))
-    toy_run(seeds=[0], settings={"shift": "2"} if what == "settings" else {})
+        change(Path(toy.__file__), "- 3)", "- 4)")
+    if what == "imported code":  # by a module that the system imports
+        change(Path(toy.__file__).with_name("helpers.py"), "0", "1")
+    if what == "feature network":
+        monkeypatch.setattr(runner.pretrained, "folder", Path.cwd)
+        Path("features_numbers_8.json").write_text('{"sha256": "abc"}')
+    if what == "library":
+        monkeypatch.setattr(runner.medgan_course, "__version__", "99")
+    if what == "torch":
+        monkeypatch.setattr(torch, "__version__", "99")
+    card = toy_run(seeds=[0], settings={"shift": "2"} if what == "settings" else {})
     assert len(toy.ran) == 2
+    assert card.versions["medgan-course"] == runner.medgan_course.__version__
 
 
-def test_comments_do_not(toy, monkeypatch):
+@pytest.mark.parametrize("what", ["comments", "docstrings", "others"])
+def test_what_it_does_not_depend_on(toy, what, monkeypatch):
     toy_run(seeds=[0])
     toy.ran.clear()
-    source = Path(toy.__file__).read_text()
-    monkeypatch.setattr(runner.inspect, "getsource", lambda module: source + "\n# A thought.\n")
+    path = Path(toy.__file__)
+    if what == "comments":
+        change(path, "import torch", "# A thought.\nimport torch")
+    if what == "docstrings":
+        change(path, "Numbers around", "Numerals around")
+    if what == "others":
+        change(path.with_name("unfinished.py"), "2001", "2002")
     toy_run(seeds=[0])
     assert not toy.ran
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_code_of_a_system_is_all_it_imports_and_no_more():
+    found = runner._code("medgan_course.systems.lsgan").keys()
+    assert {
+        "medgan_course.systems.lsgan",
+        "medgan_course.systems.dcgan",  # imported by the system
+        "medgan_course.nets.dcgan",  # and by that
+        "medgan_course.losses.adversarial",
+        "medgan_course.train.engine",
+        "medgan_course.data.batches",
+        "medgan_course.metrics.distribution",
+        "medgan_course.experiments.domain",
+    } <= found
+    assert not {"medgan_course.systems.vdsr", "medgan_course.cli", "medgan_course.experiments.card"} & found
+
+
+def test_every_outcome_keeps_its_own_versions(toy, monkeypatch):
+    for arm, version in {"trained": "3.98", "the fixed one": "3.99"}.items():
+        monkeypatch.setattr(runner.platform, "python_version", lambda version=version: version)
+        card = toy_run(seeds=[0], arms=[arm])
+    assert card.versions["python"] == "3.98; 3.99"
+    assert card.versions["torch"] == torch.__version__
+
+
+def test_the_order_of_seeds_and_a_default_that_is_spelt_out_change_nothing(toy):
+    card = toy_run(seeds=[2, 0, 1], settings={"shift": "1.0", "steps": "4"})
+    assert card.seeds == [0, 1, 2]
+    assert card.claims[0]["quantities"] == [1, 2, 3]
+    assert card.command == "medgan run toy --profile cpu --seeds 0 1 2"
+    assert [path.name for path in Path("results").iterdir()] == ["toy-cpu.json"]
+
+
+@pytest.mark.parametrize("value", [(1, 2), None])
+def test_a_setting_no_card_can_hold_is_refused_before_anything_runs(toy, value, monkeypatch):
+    def experiment(budget, *, odd=value):
+        raise AssertionError("too late")
+
+    monkeypatch.setattr(toy, "experiment", experiment)
+    with pytest.raises(CourseError, match=r"setting odd of toy_systems\.toy is"):
+        toy_run()
+
+
+def test_a_baseline_of_nothing_has_no_ratio(toy, monkeypatch):
+    claim = Claim("So.", metric="x", variant="a", baseline="b", compare="ratio", better="lower")
+    arms = {"a": lambda run: {"x": torch.ones(3)}, "b": lambda run: {"x": torch.zeros(3)}}
+    monkeypatch.setattr(toy, "experiment", lambda budget: Experiment(arms=arms, claims=[claim], data=[]))
+    with pytest.raises(CourseError, match="x of b is 0"):
+        toy_run()
 
 
 def test_a_trial_never_takes_the_place_of_the_real_card(toy):
