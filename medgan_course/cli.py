@@ -114,11 +114,19 @@ def _list_systems() -> None:
     help="Folder of the cards. Default: results/ here, or those that came with the package.",
 )
 def results(system: str | None, source: Path | None) -> None:
-    """Print a table of all results cards, or the full reports of SYSTEM."""
+    """Print a table of all results cards, or the full reports of SYSTEM.
+
+    A file that is no valid card is named on stderr and left out.
+    """
     from medgan_course.experiments import card, runner
 
     folder = source or card.folder()
-    cards = [card.ResultsCard.read(path) for path in sorted(folder.glob("*.json"))]
+    cards = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            cards.append(card.ResultsCard.read(path))
+        except CourseError as error:  # the others can still be read
+            click.echo(f"Left out: {error}", err=True)
     if system is not None:
         name = runner.find(system)
         cards = [each for each in cards if each.system == name]

@@ -51,7 +51,8 @@ class ResultsCard:
         ``margin``, ``fails``; the ``values`` of every arm, one a seed; the compared ``quantities``, one a
         seed, their ``mean`` and 95 % ``interval``; the ``verdict``.
     data : list of dict
-        ``name``, ``split``, ``size`` in pixels, ``n`` images, ``source``, and whether it is a ``surrogate``.
+        ``name``, ``split``, ``size`` in pixels or None for points, ``n``, ``source``, and whether it is a
+        ``surrogate``.
     settings : dict
         Steps, sizes and the experiment's own settings.
     parameters : dict
@@ -61,7 +62,7 @@ class ResultsCard:
     device : str
         What it ran on.
     versions : dict
-        Of this library, torch and Python.
+        Of this library, torch and Python, while the arms ran.
     command, made : str
         What gives this card again, and the date.
     """
@@ -146,7 +147,7 @@ class ResultsCard:
             )
         for each in self.data:
             kind = "SURROGATE, computed phantoms" if each["surrogate"] else each["source"].rstrip(".")
-            images = f"{each['n']:,} images of {each['size']} px"
+            images = f"{each['n']:,} " + (f"images of {each['size']} px" if each["size"] else "points")
             yield f"Data      {each['name']} {each['split']}, {images}: {kind}"
         for arm, nets in self.parameters.items():
             weights = ", ".join(f"{net} {n:,}" for net, n in nets.items())
@@ -170,7 +171,7 @@ def table(cards: list[ResultsCard]) -> Table:
                 f"{claim['mean']:.3g} [{claim['interval'][0]:.3g}, {claim['interval'][1]:.3g}]",
                 _margin(claim),
                 claim["verdict"],
-                f"{card.profile}, {len(card.seeds)} seeds",
+                f"{card.profile}, {len(card.seeds)} seed{'s' if len(card.seeds) > 1 else ''}",
                 ", ".join(dict.fromkeys(each["name"] for each in card.data))
                 + (" SURROGATE" if card.is_surrogate else ""),
             ]

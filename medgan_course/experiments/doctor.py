@@ -42,9 +42,13 @@ def examine(*, seconds: float = 3.0) -> Iterator[tuple[str, str]]:
     yield from _data()
     for package, use in OPTIONAL.items():
         yield "Optional", f"{package} {_version(package)} ({use})"
-    profile, chosen = budgets.profile(), os.environ.get("MEDGAN_PROFILE")
-    yield "Profile", f"{profile}, " + ("from MEDGAN_PROFILE" if chosen else "because of the device")
-    yield from _speed(profile, seconds)
+    chosen = os.environ.get("MEDGAN_PROFILE")
+    try:
+        reason = "from MEDGAN_PROFILE" if chosen else "because of the device"
+        yield "Profile", f"{budgets.profile()}, {reason}"
+    except CourseError as error:
+        yield "Profile", str(error)
+    yield from _speed(seconds)
 
 
 def _device() -> str:
@@ -76,6 +80,9 @@ def _data() -> Iterator[tuple[str, str]]:
     )
     for name in data.names():
         card = data.card(name)
+        if not card.files:
+            yield "Data", f"{card.title}: computed when it is asked for, nothing to download"
+            continue
         try:
             here = [size for size, file in card.files.items() if files.find(file) is not None]
         except CourseError as error:
@@ -95,7 +102,7 @@ def _version(package: str) -> str:
         return "is not installed"
 
 
-def _speed(profile: str, seconds: float) -> Iterator[tuple[str, str]]:
+def _speed(seconds: float) -> Iterator[tuple[str, str]]:
     """Train the DCGAN of the ``cpu`` profile on noise, and say what its speed means."""
     with budgets.using("cpu"):
         small = budget()
@@ -120,5 +127,5 @@ def _speed(profile: str, seconds: float) -> Iterator[tuple[str, str]]:
     yield (
         "So",
         f"{advice}. A chapter's {CHAPTER_STEPS:,} steps take about {max(1, round(minutes))} min "
-        f"in the cpu profile; {profile} is in force.",
+        "in the cpu profile.",
     )

@@ -1,6 +1,7 @@
 import copy
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,7 @@ def test_written_and_read_it_is_the_same(tmp_path):
         (("claims", 0, "verdict"), "contradicted", "say 'supported', not 'contradicted'"),
         (("claims", 0, "verdict"), "not shown at this scale", "say 'supported'"),
         (("claims", 0, "margin"), 0.9, "say 'not shown at this scale'"),
+        (("claims", 0, "margin"), 1.5, "say 'contradicted'"),
         (("claims", 0, "interval"), [-1.0, 0.2], "say 'not shown at this scale'"),
         (("claims", 0, "interval"), [-0.8, -1.0], "upside down"),
         (("claims", 0, "better"), "higher", "say 'contradicted'"),
@@ -215,3 +217,25 @@ def test_the_table_has_a_row_for_each_claim():
         "cpu, 3 seeds",
     ):
         assert part in shown
+
+
+def test_points_are_no_images_and_one_seed_no_seeds():
+    assert "1,234 points: Counted" in str(
+        ResultsCard(**changed(("data", 0), CARD["data"][0] | {"size": None}))
+    )
+    one = CLAIM | {
+        "values": {"A": [1.0], "B": [2.0]},
+        "quantities": [-1.0],
+        "mean": -1.0,
+        "verdict": "not shown at this scale",
+    }
+    shown = str(table([ResultsCard(**CARD | {"claims": [one], "seeds": [0]})]))
+    assert "cpu, 1 seed" in shown
+    assert "seeds" not in shown
+
+
+def test_the_committed_cards_are_valid():
+    paths = list((Path(__file__).parents[2] / "results").glob("*.json"))
+    assert paths
+    for path in paths:
+        ResultsCard.read(path)

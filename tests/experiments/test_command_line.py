@@ -56,6 +56,9 @@ def test_a_run_ends_with_its_report(toy):
     ("arguments", "code", "sentence"),
     [
         (["toi"], 1, "There is no system 'toi': did you mean 'toy'"),
+        (["s99"], 1, "There is no system 's99': did you mean 'S9"),
+        (["toy", "--set", "steps=0"], 1, "The budget's steps is 0: it must be 1 or more"),
+        (["toy", "--set", "n_score=1"], 1, "The budget's n_score is 1: it must be 2 or more"),
         (["toy", "--set", "steps"], 1, "--set steps gives no value: write --set steps=VALUE"),
         (["toy", "--set", "stesp=3"], 1, "did you mean 'steps'"),
         (["toy", "--seeds"], 2, "--seeds needs whole numbers"),
@@ -106,13 +109,26 @@ def test_results_as_a_table_and_in_full(toy):
     assert "no results card of unfinished" in medgan("results", "unfinished", "--from", "elsewhere").output
 
 
-def test_a_card_changed_by_hand_stops_the_table(toy):
+def test_what_is_no_card_is_said_and_the_others_are_printed(toy):
     medgan("run", "toy", "--profile", "cpu")
-    path = Path("results/toy-cpu.json")
-    path.write_text(path.read_text().replace('"supported"', '"contradicted"'))
+    table = medgan("results").output
+    card = Path("results/toy-cpu.json").read_text()
+    Path("results/a.json").write_text("{")
+    Path("results/b.json").write_text('{"somebody": "else\'s"}')
+    Path("results/z.json").write_text(card.replace('"supported"', '"contradicted"'))
+    for arguments in ([], ["toy"]):
+        result = medgan("results", *arguments)
+        assert result.exit_code == 0
+        said = result.stderr.splitlines()
+        assert len(said) == 3
+        assert "results/a.json is no readable" in said[0]
+        assert "results/b.json is no results card" in said[1]
+        assert "contradicts itself" in said[2]
+    assert medgan("results").stdout == table
+    Path("results/toy-cpu.json").unlink()
     result = medgan("results")
     assert result.exit_code == 1
-    assert "contradicts itself" in result.output
+    assert "no results card in results" in result.output
 
 
 @pytest.fixture
@@ -142,11 +158,11 @@ def test_the_doctor_says_what_the_machine_is_and_what_follows(empty_home, quick,
     } <= sentences.keys()
     assert sentences["Profile"] == "smoke, from MEDGAN_PROFILE"
     assert torch.__version__ in sentences["Library"]
-    assert "smoke is in force" in sentences["So"]
     datasets = [sentence for name, sentence in lines if name == "Data"]
     assert datasets[0].startswith("MEDGAN_DATA is not set")
     assert len(datasets) == 1 + len(data.names())
-    assert all("not here" in sentence for sentence in datasets[1:])
+    for name, sentence in zip(data.names(), datasets[1:], strict=True):
+        assert ("not here" in sentence, "computed when" in sentence) == (name != "head2d", name == "head2d")
 
 
 def test_a_data_folder_that_is_none_is_said_and_the_rest_too(empty_home, quick, monkeypatch):
@@ -155,6 +171,13 @@ def test_a_data_folder_that_is_none_is_said_and_the_rest_too(empty_home, quick, 
     lines = said(monkeypatch)
     assert any("cannot be used as a folder" in sentence for _, sentence in lines)
     assert ("Optional", "accelerate is not installed (for several GPUs)") in lines
+    assert lines[-1][0] == "So"
+
+
+def test_a_profile_that_is_none_is_said_and_the_rest_too(empty_home, quick, monkeypatch):
+    monkeypatch.setenv("MEDGAN_PROFILE", "smok")
+    lines = said(monkeypatch)
+    assert "did you mean 'smoke'" in dict(lines)["Profile"]
     assert lines[-1][0] == "So"
 
 
