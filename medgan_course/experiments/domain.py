@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from medgan_course import data, pretrained
+from medgan_course.errors import CourseError
 from medgan_course.experiments.claim import Outcome
 from medgan_course.experiments.runner import Arm, Run
 from medgan_course.metrics.distribution import frechet_distance
@@ -31,12 +32,12 @@ class Domain:
     Raises
     ------
     CourseError
-        If there is no feature network for this set and size.
+        If there is no such set or size, or no feature network for it.
     """
 
     def __init__(self, dataset: str, size: int, n: int) -> None:
-        self.net = pretrained.load(f"features_{dataset}_{size}", FeatureNet)
         self.train, self.held_out = (data.load(dataset, size=size, split=part) for part in ("train", "val"))
+        self.net = feature_net(dataset, size)
         self.n = min(n, len(self.held_out))
         self.shape = tuple(self.train.images.shape[1:])
         self.real = features(self.net, self.held_out.images[: self.n])
@@ -67,3 +68,20 @@ class Domain:
     def _real(self, run: Run) -> Outcome:
         chosen = torch.randperm(len(self.train))[: self.n]
         return {"features": features(self.net, self.train.images[chosen])}
+
+
+def feature_net(dataset: str, size: int) -> FeatureNet:
+    """Return the network in whose features images of a set and size are compared.
+
+    Raises
+    ------
+    CourseError
+        If the course ships none for them; those that it ships are named.
+    """
+    shipped = sorted(
+        path.stem.split("_", 1)[1].rsplit("_", 1) for path in pretrained.folder().glob("features_*.json")
+    )
+    if [dataset, str(size)] not in shipped:
+        there = ", ".join(f"{name} at {pixels} px" for name, pixels in shipped)
+        raise CourseError(f"There is no feature network for {dataset} at {size} px: there are {there}.")
+    return pretrained.load(f"features_{dataset}_{size}", FeatureNet)
