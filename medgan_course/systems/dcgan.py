@@ -22,17 +22,16 @@ from pathlib import Path
 
 import click
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam
 
 from medgan_course import data, pretrained
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.augment import diff_augment
 from medgan_course.experiments import Claim, Domain, Experiment, Outcome, Run
+from medgan_course.experiments.runner import weights
 from medgan_course.losses.adversarial import Adversarial, NonSaturating
+from medgan_course.metrics.downstream import linear_probe
 from medgan_course.nets.dcgan import Discriminator, Generator
 from medgan_course.systems.gan import costs, gan
 from medgan_course.train import Game, Player, Turn, fit
@@ -149,9 +148,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
         """Return for each test image whether a linear classifier on features of ``train`` is right."""
         with torch.no_grad():
             seen, asked = (trunk(images).flatten(1) for images in (train.images, test.images))
-        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=1e-2, max_iter=1_000))
-        guessed = classifier.fit(seen, train.labels).predict(asked)
-        return (torch.from_numpy(guessed) == test.labels).float()
+        return (linear_probe(seen, train.labels, asked).argmax(1) == test.labels).float()
 
     def dcgan_arm(run: Run) -> Outcome:
         game = plain(run.seed)
@@ -166,8 +163,8 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
         run.fit(game, train.batches(budget.batch_size, seed=run.seed), budget.steps)
         return {"features": domain.sample(game.averaged("G"), run.seed)}
 
-    width = 64
-    while any(count(gan(domain.shape, width=width)[net]) < count(plain(0)[net]) for net in "GD"):
+    width, least = 64, weights(plain(0))
+    while any(n < least[net] for net, n in weights(gan(domain.shape, width=width)).items()):
         width *= 2
     statement = "A linear probe on the discriminator's features beats one on "
     return Experiment(
@@ -196,19 +193,15 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
                     variant="DCGAN",
                     baseline=baseline,
                     better="higher",
+                    references=[other],
                 )
-                for baseline, what in {
-                    "raw pixels": "the pixels themselves.",
-                    "untrained D": "those of a discriminator that has not been trained.",
-                }.items()
+                for baseline, other, what in (
+                    ("raw pixels", "untrained D", "the pixels themselves."),
+                    ("untrained D", "raw pixels", "those of a discriminator that has not been trained."),
+                )
             ),
         ],
     )
-
-
-def count(net: nn.Module) -> int:
-    """Return the number of a network's weights."""
-    return sum(parameter.numel() for parameter in net.parameters())
 
 
 @click.command(help=__doc__.partition("\n")[0])

@@ -158,6 +158,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
                 variant="WGAN",
                 baseline="DCGAN",
                 better="higher",
+                references=["WGAN from N(0, 0.02)"],
             ),
             Claim(
                 "Clipping drives at least 40 % of the critic's weights to the edge of the box.",

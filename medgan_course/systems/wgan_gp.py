@@ -203,6 +203,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
                 better="higher",
                 margin=2.0,
                 fails=1.0,
+                references=list(domain.references),
             ),
         ],
     )
