@@ -142,7 +142,7 @@ def experiment(budget: Budget, *, contrast: str = "t1") -> Experiment:
     """Compare with pix2pix on the same label maps: how well a fixed segmentor finds the labels again.
 
     Label maps and images are those of head phantoms, whose tissues are known. The U-Net of the baseline is
-    2.75 times as wide, which at 64 px gives it the same number of weights within 2 %.
+    2.75 times as wide, which at 64 px gives it the same number of weights within 3 %.
     """
     train, test = (data.load("head2d", size=budget.size, split=split) for split in ("train", "test"))
     if train.truth is None or test.truth is None:

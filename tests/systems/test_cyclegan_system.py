@@ -3,8 +3,10 @@ from functools import partial
 import pytest
 import torch
 from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from truths import eight_heads, experiment_on, judged, use
 
-from medgan_course.data.batches import Stream, Unpaired
+from medgan_course.budgets import Budget
+from medgan_course.data.batches import Paired, Stream, Unpaired
 from medgan_course.systems import cyclegan as system
 from medgan_course.train import fit
 
@@ -120,3 +122,44 @@ def test_domains_of_different_channels_and_volumes():
     stream = Stream(Unpaired(torch.rand(2, 1, 8, 8, 8), torch.rand(2, 1, 8, 8, 8)), 1, apart=True)
     history = fit(volumes, stream, 1, device="cpu")
     assert all(len(values) == 1 for values in history.values())
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    card, trained = experiment_on(eight_heads, "S15", monkeypatch, tmp_path)
+    trained = {arm: each for (arm, _), each in trained.items()}
+    assert "G_ab+G_ba.cycle" in trained["CycleGAN"].terms
+    assert "G_ab+G_ba.cycle" not in trained["GAN only"].terms
+    # Nobody but the oracle is given anyone in both contrasts.
+    train, test = eight_heads("train"), eight_heads("test")
+    assert isinstance(trained["pix2pix"].whole, Paired)
+    for arm in ("CycleGAN", "GAN only"):
+        a, b = (
+            {int(i) for image in images for i in (train.contrast(name) == image).flatten(1).all(1).nonzero()}
+            for images, name in zip(trained[arm].whole, ("t1", "t2"), strict=True)
+        )
+        assert len(a) == len(b) == 4
+        assert not a & b
+    t1, t2 = (test.contrast(name)[:6].double() for name in ("t1", "t2"))
+    whole, _, lesions = (each["values"] for each in card.claims)
+    assert whole["identity"] == [pytest.approx((t1 - t2).abs().mean().item())]
+    assert lesions["identity"] == [pytest.approx((t1 - t2).abs()[test.mask[:6]].mean().item())]
+
+
+def test_the_claims_rank_the_arms(monkeypatch):
+    use(eight_heads, monkeypatch)
+    claims = system.experiment(Budget(steps=1, size=32, base=2, batch_size=4, n_score=6)).claims
+
+    def outcome(error, lesion_errors):
+        # Of all lesion pixels together: one subject has ten, one has none.
+        lesions = {"lesion error": torch.tensor([lesion_errors, 0.0]), "lesion pixels": torch.tensor([10, 0])}
+        return {"MAE": torch.tensor([error, error + 0.2])} | lesions
+
+    arms = {
+        "pix2pix": outcome(0.1, 1.0),
+        "CycleGAN": outcome(0.2, 2.0),
+        "GAN only": outcome(0.35, 5.0),
+        "identity": outcome(0.4, 9.0),
+    }
+    assert judged(claims, arms) == [(-0.2, "supported"), (-0.1, "supported"), (-0.3, "supported")]
+    reverse = dict(zip(arms, reversed(arms.values()), strict=True))
+    assert judged(claims, reverse) == [(0.25, "contradicted"), (0.05, "contradicted"), (0.3, "contradicted")]

@@ -3,7 +3,9 @@ from functools import partial
 import pytest
 import torch
 from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
+from truths import decibels, eight_heads, experiment_on, judged, use
 
+from medgan_course.budgets import Budget
 from medgan_course.data.batches import Paired, Stream
 from medgan_course.losses.adversarial import LeastSquares, NonSaturating
 from medgan_course.systems import pix2pix as system
@@ -89,3 +91,34 @@ def test_the_spectrum_error_of_an_outcome_is_the_metric_s():
     }
     expected = spectrum.spectrum_error(PAIRS.source, PAIRS.target).value
     assert system.spectrum_error(outcome) == pytest.approx(expected)
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    card, trained = experiment_on(eight_heads, "S14", monkeypatch, tmp_path)
+    assert list(trained["L1 + cGAN", "L1 + cGAN"].game.players) == ["G", "D"]
+    assert list(trained["L1", "L1"].game.players) == ["G"]
+    for each in trained.values():
+        assert torch.equal(each.whole.target, eight_heads("train").contrast("t2"))
+    spectrum, fidelity = (each["values"]["identity"] for each in card.claims)
+    t1, t2 = (eight_heads("test").contrast(name)[:6] for name in ("t1", "t2"))
+    assert fidelity == [pytest.approx(decibels(t1, t2))]
+    # Of 17 rings those of index 9 to 16 count.
+    power = [system.radial_spectrum(images).mean(0)[9:] for images in (t1, t2)]
+    assert spectrum == [pytest.approx((power[0] / power[1]).log().abs().mean().item())]
+
+
+def test_the_claims_are_those_of_a_trade_off(monkeypatch):
+    use(eight_heads, monkeypatch)
+    claims = system.experiment(Budget(steps=1, size=32, base=2, batch_size=4, n_score=6)).claims
+
+    def outcome(db, surplus):
+        # Rings below half the Nyquist frequency have any power and do not count.
+        power = torch.cat([torch.rand(2, 9) + 5, torch.full((2, 8), surplus).exp()], 1)
+        return {"PSNR (dB)": torch.tensor(db), "power": power, "real power": torch.ones(2, 17)}
+
+    sharp, blurred = outcome([23.0, 25.0], 0.5), outcome([25.0, 27.0], -2.0)
+    assert judged(claims, {"L1 + cGAN": sharp, "L1": blurred}) == [(-1.5, "supported"), (2, "supported")]
+    assert judged(claims, {"L1 + cGAN": blurred, "L1": sharp}) == [
+        (1.5, "contradicted"),
+        (-2, "contradicted"),
+    ]

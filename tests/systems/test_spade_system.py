@@ -5,8 +5,12 @@ import torch
 from mechanics import check_checkpoint, check_seed, reach
 from torch import nn
 from torch.nn.functional import one_hot
+from truths import eight_heads, experiment_on, judged, use
 
+from medgan_course.budgets import Budget
 from medgan_course.data.batches import Paired, Stream
+from medgan_course.experiments import Run
+from medgan_course.nets.spade import SPADEGenerator
 from medgan_course.systems import spade as system
 
 DRAW = torch.Generator().manual_seed(0)
@@ -97,3 +101,48 @@ def test_the_style_has_the_encoder_s_mean_and_deviation():
     torch.testing.assert_close(seen[0], code["mean"])
     # KL of N(3, e^-40) from N(0, 1), twice: (9 + e^-40 + 40 - 1) / 2 each, up to float32.
     assert terms["kl"].item() == pytest.approx(0.05 * 48)
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    card, trained = experiment_on(eight_heads, "S11", monkeypatch, tmp_path)
+    assert isinstance(trained["SPADE", "SPADE"].game["G"], SPADEGenerator)
+    assert not isinstance(trained["pix2pix", "pix2pix"].game["G"], SPADEGenerator)
+    # All arms are judged by one segmentor, trained on real images of others.
+    assert list(card.parameters["real images"]) == ["S"]
+    judges = [trained[arm, "segmentor"].game["S"].state_dict() for arm in card.claims[0]["values"]]
+    assert len(judges) == 3
+    for judge in judges[1:]:
+        assert all(torch.equal(judge[name], weight) for name, weight in judges[0].items())
+    for each in trained.values():
+        assert torch.equal(each.whole.target, eight_heads("train").contrast("t1"))
+        assert torch.equal(each.whole.source.argmax(1), eight_heads("train").truth.label)
+
+
+def test_the_score_is_the_mean_over_the_tissues_that_are_there(monkeypatch, tmp_path):
+    truth = eight_heads("test").truth.label[:6]
+    everything_air = one_hot(torch.zeros_like(truth), 15).movedim(-1, 1).float()
+    perfect = one_hot(truth, 15).movedim(-1, 1).float()
+    use(eight_heads, monkeypatch)
+    monkeypatch.setattr(Run, "fit", lambda *args, **settings: {})
+    experiment = system.experiment(Budget(steps=1, size=32, base=2, batch_size=4, n_score=6))
+    scores = []
+    for answer in (everything_air, perfect):
+        monkeypatch.setattr(system, "translated", lambda net, images, answer=answer, **settings: answer)
+        scores.append(experiment.arms["real images"](Run("real images", 0, tmp_path))["mIoU"])
+    assert torch.equal(scores[1], torch.ones(6, dtype=torch.float64))
+    # Air is right where there is air and wrong elsewhere, and every other tissue that is there is missed.
+    expected = [(image == 0).double().mean().item() / len(image.unique()) for image in truth]
+    assert scores[0].tolist() == pytest.approx(expected)
+    assert min(len(image.unique()) for image in truth) < 15  # some tissue is absent
+    (claim,) = experiment.claims
+    for better, worse in (("SPADE", "pix2pix"), ("pix2pix", "SPADE")):
+        shown = judged([claim], {better: {"mIoU": scores[1]}, worse: {"mIoU": scores[0]}})
+        assert shown[0][1] == ("supported" if better == "SPADE" else "contradicted")
+
+
+@pytest.mark.parametrize("base", [8, 32])
+def test_both_generators_of_the_experiment_have_as_many_weights(base):
+    spade = system.spade(64, 15, base=base)["G"]
+    baseline = system.pix2pix(base=round(2.75 * base), channels=(15, 1))["G"]
+    ours, theirs = (sum(p.numel() for p in net.parameters()) for net in (spade, baseline))
+    assert theirs == pytest.approx(ours, rel=0.03)

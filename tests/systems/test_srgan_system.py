@@ -1,10 +1,16 @@
 from functools import partial
 
+import pytest
 import torch
 from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
 from torch import nn
+from truths import STRIPES_DB, decibels, experiment_on, judged, stripes, use
 
+from medgan_course import pretrained
+from medgan_course.budgets import Budget
 from medgan_course.data.batches import Paired, Stream
+from medgan_course.data.degrade import bicubic, kspace_crop
+from medgan_course.metrics.features import FeatureNet
 from medgan_course.systems import srgan as system
 from medgan_course.train import fit
 
@@ -82,3 +88,56 @@ def test_the_rate_falls_to_a_tenth_in_the_second_half():
         game.play([STREAM[game.step]])
     assert [round(rate, 9) for (rate,) in rates] == [1e-4, 1e-4, 1e-5, 1e-5]
     assert game.players["G"].optimiser.defaults["betas"] == (0.9, 0.999)
+
+
+@pytest.fixture
+def domain(monkeypatch):
+    torch.manual_seed(0)
+    net = FeatureNet(32, 2).eval()
+    monkeypatch.setattr(pretrained, "load", lambda name, kind: net)
+    return net
+
+
+def test_the_experiment(domain, monkeypatch, tmp_path):
+    card, trained = experiment_on(stripes, "S18", monkeypatch, tmp_path, steps="2")
+    assert set(trained) == {(arm, name) for arm in ("SRGAN", "SRResNet") for name in (arm, "pre-training")}
+    assert list(card.parameters["SRGAN"]) == ["G", "D"]
+    assert list(card.parameters["SRResNet"]) == ["G"]
+    # Both begin with the same two updates, and have had four when they are judged.
+    first = trained["SRGAN", "pre-training"]
+    assert first.game.step == trained["SRGAN", "SRGAN"].game.step == 2
+    assert trained["SRResNet", "SRResNet"].game.step == 4
+    losses = trained["SRResNet", "SRResNet"].terms["G.mse"]
+    assert len(losses) == 4
+    assert losses[:2] == first.terms["G.mse"]
+    nets = {arm: trained[arm, arm].game["G"].eval() for arm in ("SRGAN", "SRResNet")}
+    truth = stripes("test").images[:6]
+    small = kspace_crop(truth, 4)
+    fidelity, fid, spectrum = (each["values"] for each in card.claims)
+    with torch.no_grad():
+        for arm, net in nets.items():
+            assert fidelity[arm] == [pytest.approx(decibels(net(small), truth))]
+    assert fidelity["zero-filled"] == [pytest.approx(STRIPES_DB, abs=0.01)]
+    assert fidelity["bicubic"] == [pytest.approx(decibels(bicubic(small, 4), truth))]
+    assert fid.keys() == spectrum.keys() == fidelity.keys()
+
+
+def test_the_claims_are_those_of_a_trade(domain, monkeypatch):
+    use(stripes, monkeypatch)
+    experiment = system.experiment(Budget(steps=1, size=32, base=2, batch_size=4, n_score=8))
+    real = system.domain_features(domain, stripes("test").images)
+
+    def outcome(db, shift, deficit):
+        # The distance of a set to itself, shifted, is the square of the shift.
+        power = torch.cat([torch.rand(8, 9) + 5, torch.full((8, 8), -deficit).exp()], 1)
+        features = real + shift * torch.eye(64)[5]
+        seen = {"features": features, "power": power, "real power": torch.ones(8, 17)}
+        return {"PSNR (dB)": torch.tensor([db - 1, db + 1])} | seen
+
+    sharp, blurred = outcome(24.0, 1.0, 0.5), outcome(27.0, 2.0, 3.0)
+    shown = judged(experiment.claims, {"SRGAN": sharp, "SRResNet": blurred})
+    assert [q for q, _ in shown] == pytest.approx([3, -3, -2.5], abs=1e-3)
+    assert [verdict for _, verdict in shown] == ["supported"] * 3
+    shown = judged(experiment.claims, {"SRGAN": blurred, "SRResNet": sharp})
+    assert [q for q, _ in shown] == pytest.approx([-3, 3, 2.5], abs=1e-3)
+    assert [verdict for _, verdict in shown] == ["contradicted"] * 3

@@ -4,8 +4,12 @@ import pytest
 import torch
 from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
 from torch import nn
+from truths import STRIPES_DB, decibels, experiment_on, judged, stripes, use
 
+from medgan_course.budgets import Budget
 from medgan_course.data.batches import Paired, Stream
+from medgan_course.data.degrade import bicubic, kspace_crop
+from medgan_course.errors import CourseError
 from medgan_course.systems import vdsr as system
 from medgan_course.train import fit
 
@@ -75,9 +79,51 @@ def test_without_clipping_the_high_rate_diverges_and_with_it_the_loss_falls():
 
     start = small().turns[0].cost(system.vdsr(40, base=8, depth=4), PAIRS)["squares"].item()
     assert losses(1e-3) < start
-    assert not losses(1e9) < 10 * start  # far worse, or not a number
+    with pytest.raises(CourseError, match="diverged"):
+        losses(1e9)
 
 
 def test_direct_output_is_the_control():
     history = fit(small(residual=False), STREAM, 2, device="cpu")
     assert len(history["G.squares"]) == 2
+
+
+def test_the_experiment(monkeypatch, tmp_path):
+    card, trained = experiment_on(stripes, "S16", monkeypatch, tmp_path)
+    nets = {arm: each.game["G"].eval() for (arm, _), each in trained.items()}
+    assert {arm: net.residual for arm, net in nets.items()} == {"VDSR": True, "direct output": False}
+    # Both are trained on both factors, on the images of others.
+    assert all(len(each.whole.source) == 16 for each in trained.values())
+    assert all(torch.equal(each.whole.target[8:], stripes("train").images) for each in trained.values())
+    truth, values = stripes("test").images[:6], [each["values"] for each in card.claims]
+    for factor, (direct, cubic, zero) in {2: values[:3], 4: values[3:]}.items():
+        enlarged = bicubic(kspace_crop(truth, factor), factor)
+        assert zero["zero-filled"] == [pytest.approx(STRIPES_DB, abs=0.01)]
+        assert cubic["bicubic"] == [pytest.approx(decibels(enlarged, truth))]
+        for arm in nets:
+            with torch.no_grad():
+                assert direct[arm] == [pytest.approx(decibels(nets[arm](enlarged), truth))]
+        assert direct["VDSR"] == cubic["VDSR"] == zero["VDSR"]
+    assert values[4]["bicubic"][0] < values[1]["bicubic"][0] < STRIPES_DB
+
+
+def test_the_claims_ask_for_their_margins(monkeypatch):
+    use(stripes, monkeypatch)
+    claims = system.experiment(Budget(steps=1, size=32, base=2, batch_size=4, n_score=6)).claims
+
+    def outcome(two, four):
+        return {f"PSNR (dB), factor {s}": torch.tensor([db, db]) for s, db in ((2, two), (4, four))}
+
+    arms = {
+        "VDSR": outcome(30.0, 25.0),
+        "direct output": outcome(29.25, 26.0),
+        "bicubic": outcome(28.75, 24.25),
+        "zero-filled": outcome(31.5, 20.0),
+    }
+    shown = judged(claims, arms)
+    assert shown[:3] == [(0.75, "supported"), (1.25, "supported"), (-1.5, "contradicted")]
+    assert shown[3::2] == [(-1, "contradicted"), (5, "supported")]
+    # Better, but not by 1 dB.
+    quantity, verdict = shown[4]
+    assert quantity == 0.75
+    assert verdict != "supported"
