@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from medgan_course.errors import CourseError
-from medgan_course.metrics.score import Score, bootstrap, repeated
+from medgan_course.metrics.score import Score, Statistic, bootstrap, repeated
 
 _Z = 1.959963984540054  # 0.975 quantile of the standard normal distribution
 
@@ -63,12 +63,18 @@ def accuracy(labels: Tensor, predicted: Tensor, *, subjects: Tensor | None = Non
 
 
 def sensitivity(labels: Tensor, predicted: Tensor, *, subjects: Tensor | None = None) -> Score:
-    """Score the share of diseased images called diseased; n counts the diseased ones."""
+    """Score the share of diseased images called diseased; n counts the diseased ones.
+
+    Alone it has no floor, for calling everybody diseased gives 1: read it beside :func:`specificity`.
+    """
     return _share(labels, predicted, of=labels == 1, subjects=subjects)
 
 
 def specificity(labels: Tensor, predicted: Tensor, *, subjects: Tensor | None = None) -> Score:
-    """Score the share of healthy images called healthy; n counts the healthy ones."""
+    """Score the share of healthy images called healthy; n counts the healthy ones.
+
+    No floor, as for :func:`sensitivity`.
+    """
     return _share(labels, predicted, of=labels == 0, subjects=subjects)
 
 
@@ -80,7 +86,7 @@ def predictive_value(sensitivity: Score, specificity: Score, prevalence: float) 
     The test set's own prevalence is that of its collection, seldom that of the clinic: at se = sp = 0.9 the
     PPV is 0.90 at :math:`\pi` = 0.5 and 0.08 at 0.01. PPV rises with both rates, so the ends of the interval
     take both at their lower and both at their upper ends; it is wider than need be. NaN if nothing is ever
-    called positive.
+    called positive. The floor is the prevalence: what calling at random gives.
     """
     if not 0 < prevalence < 1:
         raise CourseError(f"Prevalence is the share of diseased people, between 0 and 1, not {prevalence}.")
@@ -94,6 +100,7 @@ def predictive_value(sensitivity: Score, specificity: Score, prevalence: float) 
         at(sensitivity.low, specificity.low),
         at(sensitivity.high, specificity.high),
         sensitivity.n + specificity.n,
+        floor=Score(prevalence, prevalence, prevalence, sensitivity.n + specificity.n),
     )
 
 
@@ -103,7 +110,8 @@ def f1(labels: Tensor, predicted: Tensor, *, subjects: Tensor | None = None, see
     .. math:: F_1=\frac{2\,\mathrm{TP}}{2\,\mathrm{TP}+\mathrm{FP}+\mathrm{FN}}
 
     of class 1, with true positives TP, false positives FP and false negatives FN. Healthy images called
-    healthy do not count. 0 where there is neither a positive label nor a positive answer.
+    healthy do not count. 0 where there is neither a positive label nor a positive answer. The floor is
+    that of calling everybody diseased, :math:`2\pi/(1+\pi)` with the share :math:`\pi` of diseased images.
     """
     _same_length(labels, predicted)
 
@@ -111,9 +119,11 @@ def f1(labels: Tensor, predicted: Tensor, *, subjects: Tensor | None = None, see
         hits = samples.prod(2).sum(1)
         return 2 * hits / samples.sum((1, 2)).clamp_min(1)
 
-    return bootstrap(
-        torch.stack((labels == 1, predicted == 1), 1).double(), statistic, subjects=subjects, seed=seed
-    )
+    def score(positive: Tensor, floor: Score | None = None) -> Score:
+        pairs = torch.stack((labels == 1, positive), 1).double()
+        return bootstrap(pairs, statistic, subjects=subjects, seed=seed, floor=floor)
+
+    return score(predicted == 1, score(torch.ones_like(labels, dtype=torch.bool)))
 
 
 def auc(labels: Tensor, scores: Tensor, *, subjects: Tensor | None = None, seed: int = 0) -> Score:
@@ -127,23 +137,59 @@ def auc(labels: Tensor, scores: Tensor, *, subjects: Tensor | None = None, seed:
     \mathrm{var}(V)/m+\mathrm{var}(W)/n`; the interval is symmetric for :math:`\ln\frac{A}{1-A}`, which keeps
     it inside [0, 1]. For a perfect ranking that variance is zero and proves nothing: the end is then
     Wilson's, for min(m, n) out of min(m, n). With ``subjects`` the interval is that of the bootstrap.
+
+    The floor is chance: one half, and where scores of equal distributions without ties lie with so few
+    images, :math:`\tfrac12\pm1.96\sqrt{(m+n+1)/(12mn)}` (Mann & Whitney 1947). It takes images as
+    independent, also with ``subjects``.
     """
     _same_length(labels, scores)
     _both_classes(labels)
+    m, n = int((labels == 1).sum()), int((labels != 1).sum())
+    half = _Z * ((m + n + 1) / (12 * m * n)) ** 0.5
+    chance = Score(0.5, max(0.0, 0.5 - half), min(1.0, 0.5 + half), m + n)
     if subjects is not None:
-        return bootstrap(torch.stack((labels == 1, scores), 1), _auc, subjects=subjects, seed=seed)
+        ranked = torch.stack((labels == 1, scores), 1)
+        return bootstrap(ranked, _auc, subjects=subjects, seed=seed, floor=chance)
     diseased, healthy = scores[labels == 1].double(), scores[labels != 1].double()
     above, below = _placements(diseased, healthy), 1 - _placements(healthy, diseased)
     area = float(above.mean())
-    fewer = min(len(diseased), len(healthy))
     variance = sum(float(v.var()) / len(v) if len(v) > 1 else float("inf") for v in (above, below))
     if area in (0.0, 1.0):
-        end = proportion(torch.full((fewer,), bool(area)))
-        return Score(area, end.low, end.high, len(labels))
+        end = proportion(torch.full((min(m, n),), bool(area)))
+        return Score(area, end.low, end.high, m + n, floor=chance)
     logit = torch.tensor(area).double().logit()
     half = _Z * variance**0.5 / (area * (1 - area))
     low, high = torch.stack((logit - half, logit + half)).sigmoid().tolist()
-    return Score(area, low, high, len(labels))
+    return Score(area, low, high, m + n, floor=chance)
+
+
+def macro_auc(labels: Tensor, probabilities: Tensor) -> float:
+    r"""Return the mean area under the ROC curve, each class against the rest; 0.5 by chance.
+
+    .. math:: \frac1K\sum_{k=1}^{K}A_k
+
+    with :math:`A_k` the area of :func:`auc` for the score :math:`p_k` and the answer :math:`y=k`, over the
+    classes that are present. A plain number, so without interval and floor: the score of a claim, which
+    resamples it. :func:`auc` gives both for one class.
+
+    Parameters
+    ----------
+    labels : Tensor
+        Classes ``(n,)``, at least two of them present.
+    probabilities : Tensor
+        ``(n, K)``. Of K = 2 classes that sum to 1 either has the same area.
+    """
+    present = labels.unique().tolist()
+    if probabilities.ndim != 2 or len(probabilities) != len(labels) or len(present) < 2:
+        raise CourseError(
+            "Areas of each class against the rest need labels (n,) of two classes or more, and probabilities "
+            f"(n, classes), not {len(present)} and {tuple(probabilities.shape)}."
+        )
+    areas = []
+    for k in present:
+        own, rest = (probabilities[part, k].double() for part in (labels == k, labels != k))
+        areas.append(_placements(own, rest).mean())
+    return float(torch.stack(areas).mean())
 
 
 def auprc(labels: Tensor, scores: Tensor, *, subjects: Tensor | None = None, seed: int = 0) -> Score:
@@ -172,7 +218,8 @@ def cohen_kappa(a: Tensor, b: Tensor, *, subjects: Tensor | None = None, seed: i
     .. math:: \kappa=1-\frac{\Pr(a\ne b)}{1-\sum_k\Pr(a=k)\Pr(b=k)}
 
     1 for equal answers, 0 for independent ones and, by our convention, where both always give one and the
-    same answer (0/0), which chance would do as well.
+    same answer (0/0), which chance would do as well. The floor is what is left when the answers of one are
+    permuted among the images, 200 times.
 
     Parameters
     ----------
@@ -189,7 +236,8 @@ def cohen_kappa(a: Tensor, b: Tensor, *, subjects: Tensor | None = None, seed: i
             expected = expected - (samples == k).double().mean(1).prod(1)
         return _kappa(disagree, expected)
 
-    return bootstrap(torch.stack((a, b), 1), statistic, subjects=subjects, seed=seed)
+    floor = _permuted(a, b, statistic, seed)
+    return bootstrap(torch.stack((a, b), 1), statistic, subjects=subjects, seed=seed, floor=floor)
 
 
 def quadratic_kappa(a: Tensor, b: Tensor, *, subjects: Tensor | None = None, seed: int = 0) -> Score:
@@ -197,7 +245,7 @@ def quadratic_kappa(a: Tensor, b: Tensor, *, subjects: Tensor | None = None, see
 
     .. math:: \kappa_w=1-\frac{\frac1n\sum_i(a_i-b_i)^2}{\frac1{n^2}\sum_{i,j}(a_i-b_j)^2}
 
-    Grade 0 taken for 4 costs sixteen times as much as 0 for 1.
+    Grade 0 taken for 4 costs sixteen times as much as 0 for 1. The floor is as for :func:`cohen_kappa`.
 
     Parameters
     ----------
@@ -211,13 +259,15 @@ def quadratic_kappa(a: Tensor, b: Tensor, *, subjects: Tensor | None = None, see
         expected = samples.square().mean(1).sum(1) - 2 * samples.mean(1).prod(1)
         return _kappa(observed, expected)
 
-    return bootstrap(torch.stack((a, b), 1), statistic, subjects=subjects, seed=seed)
+    floor = _permuted(a, b, statistic, seed)
+    return bootstrap(torch.stack((a, b), 1), statistic, subjects=subjects, seed=seed, floor=floor)
 
 
 def brier(labels: Tensor, probabilities: Tensor) -> Tensor:
     r"""Return the Brier score :math:`(p_i-y_i)^2` of each image, ``(n,)`` in [0, 1] (Brier 1950).
 
-    Its mean is least for the true probabilities. :math:`y_i` is 1 for class 1, else 0.
+    Its mean is least for the true probabilities. :math:`y_i` is 1 for class 1, else 0. Who always says the
+    share :math:`\pi` of class 1 has :math:`\pi(1-\pi)`: report that beside the mean.
     """
     _probabilities(labels, probabilities)
     return (probabilities.double() - (labels == 1).double()).square()
@@ -259,9 +309,9 @@ def calibration_error(
     .. math:: \sum_b\frac{n_b}{n}\Bigl|\frac1{n_b}\sum_{i\in b}(y_i-p_i)\Bigr|
 
     over bins b of equal width in :math:`p`. It is biased upwards, the more so the fewer images a bin holds,
-    and resampling adds to that: the interval is biased upwards, too. So the floor is what a perfectly calibrated classifier with these very
-    probabilities would get: outcomes drawn from them 200 times. For several classes pass whether the answer
-    was right as ``labels`` and the highest probability.
+    and resampling adds to that: the interval is biased upwards, too. So the floor is what a perfectly
+    calibrated classifier with these very probabilities would get: outcomes drawn from them 200 times. For
+    several classes pass whether the answer was right as ``labels`` and the highest probability.
     """
     _probabilities(labels, probabilities)
 
@@ -311,6 +361,14 @@ def _average_precision(samples: Tensor) -> Tensor:
     called = torch.searchsorted(cost, cost, right=True)
     precision = hits.cumsum(1).gather(1, called - 1) / called
     return (hits * precision).sum(1) / hits.sum(1).clamp_min(1)
+
+
+def _permuted(a: Tensor, b: Tensor, statistic: Statistic, seed: int) -> Score:
+    """Score the agreement that is left when b's answers are dealt to the images at random, 200 times."""
+    draw = torch.Generator().manual_seed(seed)
+    a, b = a.double().cpu(), b.double().cpu()
+    dealt = torch.stack([torch.stack((a, b[torch.randperm(len(b), generator=draw)]), 1) for _ in range(200)])
+    return repeated(statistic(dealt).tolist(), len(a), seed=seed)
 
 
 def _kappa(observed: Tensor, expected: Tensor) -> Tensor:

@@ -23,10 +23,8 @@ half each.
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Adam
@@ -39,6 +37,7 @@ from medgan_course.experiments import Claim, Experiment, Outcome, Run
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.losses.feature import moment_matching
 from medgan_course.losses.semi_supervised import source_logit
+from medgan_course.metrics.classification import macro_auc
 from medgan_course.nets.dcgan import Generator, Trunk
 from medgan_course.nets.heads import Heads
 from medgan_course.train import Game, Player, Turn
@@ -174,22 +173,6 @@ def probabilities(net: nn.Module, images: Tensor) -> Tensor:
     return torch.softmax(torch.cat(logits), 1).cpu()
 
 
-def auc(answers: Tensor, labels: Tensor) -> float:
-    """Return the area under the ROC curve of each class against the rest, a mean over the classes present.
-
-    Parameters
-    ----------
-    answers : Tensor
-        Class probabilities ``(N, K)``.
-    labels : Tensor
-        int64 ``(N,)``. Of two classes either gives the same area.
-    """
-    present = labels.unique().tolist()
-    if answers.shape[1] == 2:
-        present = present[-1:]
-    return float(np.mean([roc_auc_score(labels == k, answers[:, k]) for k in present]))
-
-
 def experiment(
     budget: Budget, *, dataset: str = "pneumoniamnist", few: int = 10, many: int = 50
 ) -> Experiment:
@@ -249,7 +232,7 @@ def experiment(
         )
 
     def of(key: str) -> Callable[[Outcome], float]:
-        return lambda outcome: auc(outcome[key], outcome["labels"])
+        return lambda outcome: macro_auc(outcome["labels"], outcome[key])
 
     return Experiment(
         data=[train, test],

@@ -16,6 +16,7 @@ from medgan_course.metrics.classification import (
     calibration_error,
     cohen_kappa,
     f1,
+    macro_auc,
     predictive_value,
     proportion,
     quadratic_kappa,
@@ -114,6 +115,42 @@ def test_delong_by_hand():
     assert score.value == 0.75
     ends = [1 / (1 + math.exp(-(logit + sign * half))) for sign in (-1, 1)]
     assert (score.low, score.high) == pytest.approx(ends, rel=1e-5)
+
+
+def test_what_chance_gives_stands_beside_every_score():
+    labels, scores = torch.tensor([1, 1, 1, 0, 0]), torch.tensor([0.3, 0.9, 0.2, 0.1, 0.4])
+    # Half a width of 1.96 sqrt(6 / (12 * 3 * 2)) = 0.566: five images exclude nothing.
+    for score in (auc(labels, scores), auc(labels, scores, subjects=torch.arange(5)), auc(labels, labels)):
+        floor = score.floor
+        assert (floor.value, floor.low, floor.high, floor.n) == (0.5, 0, 1, 5)
+    many = auc(labels.repeat(10), scores.repeat(10)).floor
+    half = 1.959964 * math.sqrt(51 / (12 * 30 * 20))
+    assert (many.low, many.high) == pytest.approx((0.5 - half, 0.5 + half), rel=1e-6)
+    # Calling everybody diseased: precision 3/5, recall 1.
+    assert f1(labels, torch.tensor([0, 0, 1, 0, 0])).floor.value == pytest.approx(2 * 0.6 / 1.6)
+    rate = Score(0.9, 0.8, 0.95, 100)
+    assert predictive_value(rate, rate, 0.05).floor.value == 0.05
+    a = torch.randint(5, (60,), generator=draws(1))
+    for kappa in (cohen_kappa, quadratic_kappa):
+        score = kappa(a, (a + torch.randint(2, (60,), generator=draws(2))).clamp(0, 4))
+        assert abs(score.floor.value) < 0.03
+        assert -0.4 < score.floor.low < -0.05 < 0.05 < score.floor.high < score.low
+
+
+def test_the_mean_area_over_classes():
+    # Of two classes: three of the four pairs of a positive and a negative are in order.
+    p = torch.tensor([0.1, 0.6, 0.4, 0.8])
+    labels = torch.tensor([0, 0, 1, 1])
+    assert macro_auc(labels, torch.stack([1 - p, p], 1)) == 0.75
+    # Of three, of which one is absent: class 0 against the rest 1, class 2 against the rest 0.5.
+    three = torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]])
+    assert macro_auc(torch.tensor([0, 2, 2]), three) == 0.75
+    labels = torch.randint(4, (80,), generator=draws(3))
+    p = torch.randn(80, 4, generator=draws(4), dtype=torch.float64).softmax(1)
+    expected = reference.roc_auc_score(labels, p, multi_class="ovr", average="macro")
+    assert macro_auc(labels, p) == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(CourseError, match="of two classes or more"):
+        macro_auc(torch.zeros(80, dtype=torch.long), p)
 
 
 def test_delong_covers_the_truth_in_about_95_percent_of_cases():

@@ -156,16 +156,6 @@ def test_pseudo_labels_count_for_certain_images_only():
     assert "C.pseudo" not in fit(system.supervised(28, 3, base=4), STREAM, 1, device="cpu")
 
 
-def test_the_area_under_the_curve():
-    # Of two classes: three of the four pairs of a positive and a negative are in order.
-    answers = torch.tensor([0.1, 0.6, 0.4, 0.8])
-    labels = torch.tensor([0, 0, 1, 1])
-    assert system.auc(torch.stack([1 - answers, answers], 1), labels) == 0.75
-    # Of three, of which one is absent: class 0 against the rest 1, class 2 against the rest 0.5.
-    three = torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]])
-    assert system.auc(three, torch.tensor([0, 2, 2])) == 0.75
-
-
 class Tiny:
     """A data set as the experiments use it."""
 

@@ -17,7 +17,7 @@ TERMS = {"D": ["real", "classified", "fake"], "C": ["class", "adversarial"], "G"
 
 
 def triple_gan(**settings):
-    return system.triple_gan(28, 3, base=4, z_dim=24, **settings)
+    return system.triple_gan(28, 3, base=4, z_dim=8, **settings)
 
 
 def gradients(term, net):
@@ -128,6 +128,7 @@ def test_a_few_steps_run_and_a_checkpoint_gives_the_same_answers(tmp_path):
     one, other = (generator(z, torch.tensor([0, 1, 2])) for generator in generators)
     assert torch.equal(one, other)
     assert one.shape == (3, 1, 28, 28)
+    assert z.shape == (3, 8)  # without the label's embedding, as in S12
     assert not torch.allclose(one, generators[0](z, torch.tensor([1, 2, 0])))
 
 
@@ -151,6 +152,10 @@ def test_the_experiment_runs_every_arm_and_judges_the_claims(tmp_path, monkeypat
     # Twelve images, four of each class: a judge of one step knows nothing, but counts in twelfths.
     assert all((12 * value) % 1 == pytest.approx(0, abs=0.01) or (12 * value) % 1 > 0.99 for value in obeyed)
     assert all(1 / 3 <= value <= 1 for value in commonest)
+    references = card.claims[1]["values"]
+    assert set(references) == {"Triple-GAN", "real images", "deaf"}
+    assert references["deaf"] == pytest.approx([1 / 3], abs=1e-3)
+    assert all(0 <= value <= 1 for value in references["real images"])
     assert card.parameters["Triple-GAN"].keys() == {"C", "G", "D"}
     assert card.parameters["Triple-GAN"]["C"] == card.parameters["supervised"]["C"]
     assert card.parameters["Triple-GAN"]["D"] != card.parameters["SSGAN"]["D"]
