@@ -111,6 +111,24 @@ def test_the_experiment(monkeypatch, tmp_path):
     assert card.parameters["cGAN"] == card.parameters["cGAN, D not told"]
 
 
+def test_the_distance_within_classes_is_not_biased_by_their_few_images(monkeypatch):
+    domain = FeatureNet(28, 3).eval()
+    monkeypatch.setattr(data, "load", lambda name, **settings: Tiny())
+    monkeypatch.setattr(pretrained, "load", lambda name, net: domain)
+    seen = []
+    monkeypatch.setattr(system, "features", lambda net, images: seen.append(images) or torch.randn(10, 64))
+    torch.manual_seed(0)
+    within = system.experiment(Budget(steps=1, size=28, base=2, batch_size=6, n_score=30)).claims[2]
+    assert len(seen) == 3  # the real images of each class
+    labels = torch.arange(30) % 3
+    same = [within.of({"features": torch.randn(30, 64), "labels": labels}) for _ in range(200)]
+    # Of one distribution, ten images against ten: around zero, where the Fréchet distance has 100.
+    assert abs(sum(same) / 200) < 0.1
+    assert min(same) < 0
+    other = within.of({"features": torch.randn(30, 64) + labels[:, None], "labels": labels})
+    assert other > max(same)
+
+
 def test_dcgan_is_sorted_by_the_classifier(monkeypatch, tmp_path):
     # A classifier by brightness, and a generator whose images are dark or bright, never between.
     domain = FeatureNet(28, 3).eval()
