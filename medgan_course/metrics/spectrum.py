@@ -50,6 +50,25 @@ def radial_spectrum(images: Tensor) -> Tensor:
     return sums / ring[kept].bincount()
 
 
+def fine_spectrum(images: Tensor) -> Tensor:
+    r"""Return the rings of :func:`radial_spectrum` above half the Nyquist frequency.
+
+    .. math:: P_k, \qquad k=\lfloor K/2\rfloor+1,\dots,K, \qquad K=\lfloor s/2\rfloor
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(N, C, H, W)`` or ``(N, C, D, H, W)``.
+
+    Returns
+    -------
+    Tensor
+        ``(N, K - K // 2)`` float64.
+    """
+    rings = radial_spectrum(images)
+    return rings[:, (rings.shape[1] - 1) // 2 + 1 :]
+
+
 def high_frequency_ratio(
     images: Tensor, real: Tensor, *, subjects: Tensor | None = None, seed: int = 0
 ) -> Score:
@@ -57,9 +76,9 @@ def high_frequency_ratio(
 
     .. math:: \frac{\sum_{k>K/2}\bar P_k}{\sum_{k>K/2}\bar R_k}
 
-    with the mean spectra :math:`\bar P, \bar R` of the two sets (:func:`radial_spectrum`) and K the Nyquist
-    ring. Below 1 for blur, above for noise and chequerboards. The interval is over ``images``; those of
-    ``real`` count as given.
+    with the mean spectra :math:`\bar P, \bar R` of the two sets and K the Nyquist ring
+    (:func:`fine_spectrum`). Below 1 for blur, above for noise and chequerboards. The interval is over
+    ``images``; those of ``real`` count as given.
 
     Parameters
     ----------
@@ -143,6 +162,4 @@ def _high(images: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         raise CourseError(
             f"Spectra compare at one size only, not {tuple(images.shape[1:])} with {tuple(real.shape[1:])}."
         )
-    fake, reference = radial_spectrum(images), radial_spectrum(real).mean(0)
-    above = torch.arange(len(reference), device=reference.device) > (len(reference) - 1) / 2
-    return fake[:, above], reference[above]
+    return fine_spectrum(images), fine_spectrum(real).mean(0)

@@ -8,6 +8,7 @@ from torch.nn.functional import avg_pool2d
 
 from medgan_course.errors import CourseError
 from medgan_course.metrics.spectrum import (
+    fine_spectrum,
     high_frequency_ratio,
     histogram_overlap,
     radial_spectrum,
@@ -62,6 +63,14 @@ def test_only_what_lies_above_half_nyquist_counts():
         surplus = 3 * torch.cos(2 * math.pi * cycles * x / 32).expand(10, 1, 32, 32)
         assert (high_frequency_ratio(real + surplus, real).value > 1.05) == counts
         assert (spectrum_error(real + surplus, real).value > 0.05) == counts
+
+
+@pytest.mark.parametrize(("side", "first"), [(28, 8), (30, 8), (32, 9)])
+def test_the_fine_spectrum_begins_above_half_nyquist(side, first):
+    # Nyquist is 14, 15 and 16 cycles per side; 7 and 8 cycles are just half of it, 7.5 is no ring.
+    images = noise(2, 1, side, side)
+    assert fine_spectrum(images).shape == (2, side // 2 + 1 - first)
+    assert torch.equal(fine_spectrum(images)[:, 0], radial_spectrum(images)[:, first])
 
 
 def test_the_error_of_missing_and_of_surplus_power_is_the_same():
