@@ -12,6 +12,7 @@ mirrored. EDSR+ averages the answers to the eight views of an image (:func:`self
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,9 @@ def edsr(
 
     def cost(game: Game, batch: Paired) -> dict[str, Tensor]:
         # One view for the whole batch: its images stay of one shape, and no image is better off for it.
-        view = int(draws.integers(8, 1))
+        # Nor of one process: each draws the same view.
+        with draws.share(0, 1):
+            view = int(draws.integers(8, 1))
         return {"l1": l1(game["G"](turned(batch.source, view)), turned(batch.target, view))}
 
     player = Player(net, optimiser=adam, schedule=lambda o: StepLR(o, max(1, 2 * steps // 3), gamma=0.5))
@@ -80,15 +83,36 @@ def edsr(
 
 
 def turned(images: Tensor, view: int) -> Tensor:
-    """Return images turned by ``view % 4`` quarters, and mirrored if ``view`` is 4 or more."""
-    images = images.rot90(view % 4, (-2, -1))
-    return images.flip(-1) if view >= 4 else images
+    r"""Return images in one of the eight views of a square.
+
+    .. math:: i \mapsto -i \bmod n
+
+    along the columns if bit 0 of ``view`` is set, along the rows if bit 1 is, and rows exchanged for columns
+    if bit 2 is. Sample 0 stays where it is, so small sample j stays at large sample sj
+    (:mod:`medgan_course.data.degrade`). Plain mirroring, :math:`i\mapsto n-1-i`, would shift the small image
+    against the large one by :math:`s-1` px.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(N, C, H, W)``.
+    view : int
+        0 to 7; 0 is the image itself.
+    """
+    images = _mirrored(images, view)
+    return images.transpose(-2, -1) if view & 4 else images
 
 
 def turned_back(images: Tensor, view: int) -> Tensor:
     """Undo :func:`turned`."""
-    images = images.flip(-1) if view >= 4 else images
-    return images.rot90(-(view % 4), (-2, -1))
+    return _mirrored(images.transpose(-2, -1) if view & 4 else images, view)
+
+
+def _mirrored(images: Tensor, view: int) -> Tensor:
+    for bit, axis in ((1, -1), (2, -2)):
+        if view & bit:
+            images = images.flip(axis).roll(1, axis)
+    return images
 
 
 def self_ensemble(net: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -135,9 +159,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist", factor: int =
         return game.averaged("G")
 
     def ensemble(run: Run) -> Outcome:
-        net = trained(run)
-        with torch.no_grad():
-            return outcome(self_ensemble(net, small))
+        return outcome(self_ensemble(partial(translated, trained(run)), small))
 
     return Experiment(
         data=[train, test],
@@ -163,6 +185,7 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist", factor: int =
                 variant="EDSR+",
                 baseline="EDSR",
                 better="higher",
+                references=["bicubic", "zero-filled"],
             ),
         ],
     )
