@@ -71,14 +71,28 @@ class FeatureNet(nn.Module):
         """Side of the images, in pixels."""
         return self.shape[-1]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, C, size, size)``, or volumes, in [-1, 1] to features ``(N, 64)``."""
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the five feature maps of images ``(N, C, size, size)``, or volumes, in [-1, 1].
+
+        Each is what a convolution, its batch norm and ReLU give, from ``(N, 16, size, size)`` to ``(N, 64,
+        size / 4, size / 4)``, an eighth instead of a quarter from 64 px on. For
+        :func:`medgan_course.losses.feature.perceptual`.
+        """
         if images.shape[1:] != self.shape:
             raise CourseError(
                 f"This feature network reads images of {_described(self.shape)}, "
                 f"not {_described(tuple(images.shape[1:]))}."
             )
-        return self.layers(images).flatten(2).mean(2)
+        found = []
+        for layer in self.layers:
+            images = layer(images)
+            if isinstance(layer, nn.ReLU):
+                found.append(images)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images ``(N, C, size, size)``, or volumes, in [-1, 1] to features ``(N, 64)``."""
+        return self.maps(images)[-1].flatten(2).mean(2)
 
 
 def _described(shape: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from medgan_course import data, pretrained
 from medgan_course.errors import CourseError
+from medgan_course.losses.feature import perceptual
 from medgan_course.metrics.distribution import frechet_distance
 from medgan_course.metrics.features import (
     FeatureNet,
@@ -68,6 +69,25 @@ def test_features_are_the_pooled_maps_whatever_the_layout():
         else:
             by_hand = layer(by_hand)
     torch.testing.assert_close(features(net, image), by_hand.mean((2, 3)))
+
+
+@pytest.mark.parametrize(("size", "sides"), [(28, [28, 14, 7, 7, 7]), (64, [64, 32, 16, 8, 8])])
+def test_the_feature_maps_are_those_of_every_layer(size, sides):
+    torch.manual_seed(0)
+    net = FeatureNet(size, 2).eval()
+    images = torch.rand(2, 1, size, size) * 2 - 1
+    maps = net.maps(images)
+    assert [each.shape for each in maps] == [
+        (2, width, side, side) for width, side in zip((16, 32, 48, 64, 64), sides, strict=True)
+    ]
+    assert all(each.min() == 0 for each in maps)  # after ReLU
+    torch.testing.assert_close(maps[-1].mean((2, 3)), net(images))
+    fake = images.neg().requires_grad_()
+    loss = perceptual(net.maps, real=images, fake=fake)
+    by_hand = sum((a - b).square().mean() for a, b in zip(maps, net.maps(-images), strict=True)) / 5
+    torch.testing.assert_close(loss, by_hand)
+    loss.backward()
+    assert fake.grad.abs().sum() > 0
 
 
 def test_a_network_in_training_mode_is_refused():
