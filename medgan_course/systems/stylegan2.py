@@ -43,7 +43,8 @@ from medgan_course.experiments import Claim, Domain, Experiment, Outcome, Run
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.losses.penalties import path_length, r1_penalty
 from medgan_course.metrics.coverage import precision, recall
-from medgan_course.metrics.features import FeatureNet, features
+from medgan_course.metrics.diversity import perceptual_path_length
+from medgan_course.metrics.features import features
 from medgan_course.nets.style import Discriminator, Generator
 from medgan_course.train import Game, Player, Turn
 
@@ -59,8 +60,8 @@ class Budget(budgets.Budget):
     Attributes
     ----------
     path_penalty : bool
-        Whether the path length penalty is on. It costs a twentieth of the time, but for the first hundreds of
-        steps it is by far the generator's largest term.
+        Whether the path length penalty is on. It costs a twentieth of the time, and is the generator's
+        largest term in the first dozens of steps.
     ema : float
         Decay of the generator's moving average. It forgets the initial weights after some ``5 / (1 - ema)``
         steps.
@@ -164,56 +165,6 @@ def path_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
     styles = w[:, None].expand(-1, generator.n_styles, -1)
     penalty = path_length(generator.synthesis, styles, average=generator.path_length)
     return {"path length": PATH_EVERY * PATH_WEIGHT * penalty}
-
-
-@torch.no_grad()
-def perceptual_path_length(
-    generator: Generator, net: FeatureNet, n: int, *, space: Literal["w", "z"], seed: int = 0
-) -> Tensor:
-    r"""Return how fast images change along a path, of ``n`` paths (Karras, Laine & Aila 2019, section 4.1).
-
-    .. math:: \frac1{\epsilon^2}\bigl\|\phi(G(p(t+\epsilon))) - \phi(G(p(t)))\bigr\|_2^2, \qquad
-              t\sim U[0,1],
-
-    with :math:`p` the straight line between two styles, or the arc between two latent vectors on their
-    sphere. :math:`\phi` are the 64 features of a domain network, where the paper has those of VGG (LPIPS), so
-    values do not compare with published ones; :math:`\epsilon=10^{-3}`, the paper's 1e-4 being at the end of
-    what float32 resolves.
-
-    Parameters
-    ----------
-    generator : Generator
-        In evaluation mode, so that its noise stands still.
-    net : FeatureNet
-        In evaluation mode.
-    n : int
-        Number of paths.
-    space : {"w", "z"}
-        Where the path lies. The same seed gives the same end points and :math:`t` in both.
-    seed : int
-        Of the paths.
-    """
-    epsilon = 1e-3
-    start, end = generator.latent(2 * n, seed=seed).chunk(2)
-    t = torch.rand(n, 1, generator=torch.Generator().manual_seed(seed)).to(start.device)
-    if space == "w":
-        start, end = generator.mapping(start), generator.mapping(end)
-        images = [generator.synthesis(start.lerp(end, at)) for at in (t, t + epsilon)]
-    else:
-        images = [generator(arc(start, end, at)) for at in (t, t + epsilon)]
-    before, after = (features(net, each.cpu()) for each in images)
-    return ((after - before) / epsilon).square().sum(1)
-
-
-def arc(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
-    r"""Return the points at ``t`` of the arcs between directions of vectors ``(N, d)`` (Shoemake 1985).
-
-    .. math:: \frac{\sin((1-t)\omega)}{\sin\omega}\,\hat a + \frac{\sin(t\omega)}{\sin\omega}\,\hat b,
-              \qquad \cos\omega = \hat a\cdot\hat b
-    """
-    a, b = (vector / vector.norm(dim=1, keepdim=True) for vector in (start, end))
-    omega = (a * b).sum(1, keepdim=True).acos()
-    return (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
 
 
 def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment:

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from medgan_course.errors import CourseError
 from medgan_course.metrics import diversity
-from medgan_course.metrics.diversity import pairwise_ms_ssim, spread
+from medgan_course.metrics.diversity import arc, pairwise_ms_ssim, perceptual_path_length, spread
+from medgan_course.metrics.features import FeatureNet
+from medgan_course.nets.style import Generator
 
 
 def grey(*values):
@@ -85,3 +88,47 @@ def test_pairs_of_volumes_and_too_few_images():
         pairwise_ms_ssim(volumes[:3], volumes)
     with pytest.raises(CourseError, match=r"of the same shape"):
         pairwise_ms_ssim(volumes, volumes[:, :, 0])
+
+
+class Straight(nn.Module):
+    """Images are ``w`` in the corner of nothing, ``w`` three times the direction of ``z``."""
+
+    def latent(self, n, *, seed=None):
+        return torch.randn(n, 5, generator=torch.Generator().manual_seed(seed))
+
+    def mapping(self, z):
+        return 3 * z / z.norm(dim=1, keepdim=True)
+
+    def synthesis(self, w):
+        return w[:, None, None]
+
+    def forward(self, z):
+        return self.synthesis(self.mapping(z))
+
+
+def test_path_lengths_of_chords_and_arcs(monkeypatch):
+    monkeypatch.setattr(diversity, "features", lambda net, images: images.flatten(1))
+    net = Straight()
+    chords, arcs = (perceptual_path_length(net, None, 400, space=space, seed=1) for space in "wz")
+    a, b = net.mapping(net.latent(800, seed=1)).chunk(2)
+    torch.testing.assert_close(chords, (a - b).square().sum(1), rtol=1e-2, atol=1e-3)
+    # An arc of radius 3 and angle omega.
+    omega = torch.nn.functional.cosine_similarity(a, b).acos()
+    torch.testing.assert_close(arcs, (3 * omega).square(), rtol=1e-2, atol=1e-3)
+    assert (arcs > chords).all()
+
+
+def test_an_arc_by_hand():
+    east, north = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]])
+    for t in (0.0, 1 / 3, 1.0):
+        angle = torch.tensor(t * torch.pi / 2)
+        expected = torch.stack((angle.cos(), angle.sin()))[None]
+        torch.testing.assert_close(arc(east, north, torch.tensor([[t]])), expected)
+
+
+def test_paths_of_a_real_generator_are_repeatable():
+    g, net = Generator(16, z_dim=5, base=2).eval(), FeatureNet(16, 2).eval()
+    first = perceptual_path_length(g, net, 4, space="w")
+    assert first.shape == (4,)
+    assert torch.equal(perceptual_path_length(g, net, 4, space="w"), first)
+    assert not torch.equal(perceptual_path_length(g, net, 4, space="z"), first)

@@ -3,13 +3,11 @@ from functools import partial
 import pytest
 import torch
 from mechanics import check_checkpoint, check_every_weight_learns, check_seed, experiment_on_noise, reach
-from torch import nn
 
 from medgan_course import draws
 from medgan_course.data.batches import Batch, Batches
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.losses.penalties import r1_penalty
-from medgan_course.metrics.features import FeatureNet
 from medgan_course.systems import stylegan2 as system
 from medgan_course.train import fit
 
@@ -106,51 +104,6 @@ def test_nine_of_ten_images_have_two_styles():
     # Every place between two layers is as likely as any other.
     where = (seen[0][:, 1:] != seen[0][:, :-1]).any(2).float().mean(0)
     torch.testing.assert_close(where, torch.full((5,), 0.18), atol=0.04, rtol=0)
-
-
-class Straight(nn.Module):
-    """Images are ``w`` in the corner of nothing, ``w`` three times the direction of ``z``."""
-
-    def latent(self, n, *, seed=None):
-        return torch.randn(n, 5, generator=torch.Generator().manual_seed(seed))
-
-    def mapping(self, z):
-        return 3 * z / z.norm(dim=1, keepdim=True)
-
-    def synthesis(self, w):
-        return w[:, None, None]
-
-    def forward(self, z):
-        return self.synthesis(self.mapping(z))
-
-
-def test_path_lengths_of_chords_and_arcs(monkeypatch):
-    monkeypatch.setattr(system, "features", lambda net, images: images.flatten(1))
-    net = Straight()
-    chords, arcs = (system.perceptual_path_length(net, None, 400, space=space, seed=1) for space in "wz")
-    a, b = net.mapping(net.latent(800, seed=1)).chunk(2)
-    torch.testing.assert_close(chords, (a - b).square().sum(1), rtol=1e-2, atol=1e-3)
-    # An arc of radius 3 and angle omega.
-    omega = torch.nn.functional.cosine_similarity(a, b).acos()
-    torch.testing.assert_close(arcs, (3 * omega).square(), rtol=1e-2, atol=1e-3)
-    assert (arcs > chords).all()
-
-
-def test_an_arc_by_hand():
-    east, north = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]])
-    for t in (0.0, 1 / 3, 1.0):
-        angle = torch.tensor(t * torch.pi / 2)
-        expected = torch.stack((angle.cos(), angle.sin()))[None]
-        torch.testing.assert_close(system.arc(east, north, torch.tensor([[t]])), expected)
-
-
-def test_paths_of_a_real_generator_are_repeatable():
-    game, net = small(), FeatureNet(16, 2).eval()
-    g = game.averaged("G")
-    first = system.perceptual_path_length(g, net, 4, space="w")
-    assert first.shape == (4,)
-    assert torch.equal(system.perceptual_path_length(g, net, 4, space="w"), first)
-    assert not torch.equal(system.perceptual_path_length(g, net, 4, space="z"), first)
 
 
 def test_the_experiment(monkeypatch, tmp_path):
