@@ -3,6 +3,11 @@ r"""What generated images are good for: obeying their condition, and teaching a 
 Classifiers here return probabilities ``(n, classes)`` of test images;
 :mod:`medgan_course.metrics.classification` turns those into numbers with intervals, as in
 ``auc(test.labels, probabilities[:, 1])``.
+
+Conditional accuracy, how often a classifier sees in generated images the class they were asked to show, is
+``accuracy(asked, classify(net, images).argmax(1))``. That classifier must have been trained on real images
+without the generator. What it reaches on real test images is the ceiling, the floor is a generator that
+ignores its label. One image of each class, repeated, scores 1: this is no measure of variety.
 """
 
 from collections.abc import Callable
@@ -17,7 +22,6 @@ from torch.nn.functional import cross_entropy
 
 from medgan_course.data.batches import Batch, Batches
 from medgan_course.errors import CourseError
-from medgan_course.metrics.classification import accuracy
 from medgan_course.metrics.score import Score, bootstrap, repeated
 
 
@@ -111,21 +115,6 @@ def classify(classifier: nn.Module, images: Tensor) -> Tensor:
     logits = torch.cat([classifier(part).cpu() for part in images.split(256)])
     classifier.train(was_training)
     return logits.softmax(1)
-
-
-def conditional_accuracy(classifier: nn.Module, images: Tensor, labels: Tensor) -> Score:
-    """Score how often a classifier sees in generated images the class they were asked to show (S12).
-
-    The classifier must have been trained on real images without the generator; its accuracy on real test
-    images is the ceiling, that of a generator that ignores its label the floor. One image of each class,
-    repeated, scores 1: this is no measure of variety.
-
-    Parameters
-    ----------
-    images, labels : Tensor
-        :math:`G(z, y)`, ``(n, C, ...)``, and y, ``(n,)``.
-    """
-    return accuracy(labels.cpu(), classify(classifier, images).argmax(1))
 
 
 def linear_probe(features: Tensor, labels: Tensor, test_features: Tensor) -> Tensor:
