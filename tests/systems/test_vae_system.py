@@ -1,10 +1,19 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
-from mechanics import check_checkpoint, check_every_weight_learns, check_seed, experiment_on_noise, reach
+from mechanics import (
+    Tiny,
+    check_checkpoint,
+    check_every_weight_learns,
+    check_seed,
+    experiment_on_noise,
+    reach,
+)
 
-from medgan_course import draws
+from medgan_course import data, draws
+from medgan_course.budgets import Budget
 from medgan_course.data.batches import Batches
 from medgan_course.nets.dcgan import Generator
 from medgan_course.systems import vae as system
@@ -53,6 +62,31 @@ def test_reconstructions_are_of_the_mean_and_do_not_move_the_game():
     assert torch.equal(first, second)
     assert first.shape == IMAGES.shape
     assert torch.equal(game["E"].trunk.layers[3].running_mean, before)
+
+
+def test_reconstructions_are_made_where_the_networks_are_and_come_back():
+    nets, seen = {name: torch.nn.Linear(1, 1, device="meta") for name in "EG"}, []
+
+    def encoder(images):
+        seen.append(images.device.type)
+        return {"mean": torch.zeros(2, 3)}
+
+    nets["E"].forward, nets["G"].forward = encoder, lambda z: torch.ones(2, 1, 16, 16)
+    game = SimpleNamespace(averaged=nets.get)
+    assert system.reconstruct(game, IMAGES[:2]).device.type == "cpu"
+    assert seen == ["meta"]
+
+
+def test_samples_are_compared_with_images_in_which_the_classes_have_their_shares_of_training(monkeypatch):
+    splits = []
+
+    def load(name, *, size, split):
+        splits.append(split)
+        return Tiny()
+
+    monkeypatch.setattr(data, "load", load)
+    system.experiment(Budget(steps=1, size=28, base=2, batch_size=6, n_score=12))
+    assert splits == ["train", "val"]
 
 
 def test_fine_power_tells_detail_from_blur():
