@@ -8,7 +8,8 @@ the mask :math:`M`, or over all of them without one. A mask is ``(N, 1, ...)`` f
 ``(N, C, ...)``. An image whose mask is empty has no value: NaN.
 
 Background is easy. Where half of each image is air that every method gets right, an error over the whole
-image is half as large and SSIM moves towards 1, so state the mask with the number.
+image is half as large and SSIM moves towards 1, so state the mask with the number. No value has a floor of
+its own: score what took no effort, such as the input, in the result's place, and pass that as ``floor``.
 """
 
 from itertools import product

@@ -6,6 +6,7 @@ image at a time, and at what readers look at.
 """
 
 from dataclasses import dataclass
+from math import pi
 from statistics import NormalDist
 
 import torch
@@ -27,9 +28,10 @@ class TuringTest:
         real" and "all generated".
     d_prime : Score
         Sensitivity :math:`d'`, free of the reader's leaning; 0 for guessing, 1 for 69 % right, 2 for 84 %.
+        Floor: where it lies for guesses at so few images.
     called_real : Score
-        Share of images called real. Far from the true share the reader leans to one answer, and accuracy
-        says little.
+        Share of images called real. Far from the true share, which stands as its floor, the reader leans to
+        one answer, and accuracy says little.
     one_answer : bool
         Whether all answers were the same: then nothing was compared.
     """
@@ -52,7 +54,9 @@ def turing_test(is_real: Tensor, called_real: Tensor) -> TuringTest:
 
     the added halves keeping it finite (Hautus 1995), with the interval :math:`d'\pm1.96\sqrt v`,
     :math:`v=\frac{H(1-H)}{R\,\varphi(\Phi^{-1}H)^2}+\frac{F(1-F)}{S\,\varphi(\Phi^{-1}F)^2}` (Gourevitch &
-    Galanter 1967). Several readers' agreement: :func:`medgan_course.metrics.classification.cohen_kappa`.
+    Galanter 1967). The floor is that for :math:`H=F=\frac12`, thus
+    :math:`0\pm1.96\sqrt{\frac\pi2(\frac1R+\frac1S)}`. Several readers' agreement:
+    :func:`medgan_course.metrics.classification.cohen_kappa`.
 
     Parameters
     ----------
@@ -75,10 +79,12 @@ def turing_test(is_real: Tensor, called_real: Tensor) -> TuringTest:
         z.append(normal.inv_cdf(rate))
         variance += rate * (1 - rate) / (n * normal.pdf(z[-1]) ** 2)
     d, half = z[0] - z[1], normal.inv_cdf(0.975) * variance**0.5
+    real = int(is_real.sum())
+    guess = normal.inv_cdf(0.975) * (pi / 2 * (1 / real + 1 / (len(is_real) - real))) ** 0.5
     return TuringTest(
         accuracy=proportion(is_real == called_real, floor=proportion(always)),
-        d_prime=Score(d, d - half, d + half, len(is_real)),
-        called_real=proportion(called_real),
+        d_prime=Score(d, d - half, d + half, len(is_real), floor=Score(0.0, -guess, guess, len(is_real))),
+        called_real=proportion(called_real, floor=proportion(is_real)),
         one_answer=bool(called_real.all() or not called_real.any()),
     )
 

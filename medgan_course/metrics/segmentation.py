@@ -7,6 +7,9 @@ W)`` or ``(N, 1, D, H, W)``, and returns one number for each image, ``(N,)`` flo
 *Empty masks.* Where neither holds a pixel the result is right: Dice, Jaccard and boundary F1 are 1, the
 distance 0. Where one of the two is empty, they are 0 and the distance is infinite. Other programs leave such
 images out, which hides every structure that was missed altogether; MONAI's Dice leaves out empty truths.
+
+No value has a floor of its own: score one mask for all images in the result's place, and pass that as
+``floor``.
 """
 
 import numpy as np

@@ -31,6 +31,13 @@ def test_the_intervals_of_a_random_observer_cover_chance_in_about_95_percent_of_
     assert 0.93 <= sensitivity <= 0.98
 
 
+def test_a_random_observer_lies_within_the_floor_in_about_95_percent_of_cases():
+    many = torch.arange(240) % 3 == 0
+    tests = [turing_test(many, scripted_observer(many, seed=seed)).d_prime for seed in range(500)]
+    assert 0.92 <= sum(d.floor.low <= d.value <= d.floor.high for d in tests) / 500 <= 0.98
+    assert turing_test(many, ~many).called_real.floor.value == pytest.approx(1 / 3)
+
+
 def test_the_interval_of_d_prime_covers_the_ability_of_an_able_observer():
     many = torch.arange(200) % 2 == 0
     tests = [turing_test(many, scripted_observer(many, d_prime=1.0, seed=seed)) for seed in range(500)]
