@@ -48,7 +48,7 @@ def over_seeds(values: Tensor, *, floor: Score | None = None) -> tuple[Score, fl
 def diverged(values: Tensor, *, limit: float = float("inf")) -> Score:
     """Score the fraction of runs that ended without a finite value, or with one beyond ``limit``.
 
-    The interval is Wilson's: none of five diverged still leaves up to 43 %. There is no floor: 0 is asked for.
+    The interval is Wilson's: none of five diverged still leaves up to 43 %. It has no floor: 0 is asked for.
 
     Parameters
     ----------
