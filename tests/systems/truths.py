@@ -36,7 +36,7 @@ def stripes(split):
     wave, sign = torch.cos(6 * math.pi * place / 32) / 2, 1 - 2 * (place % 2)
     amplitude = torch.tensor(AMPLITUDES).repeat(4) if split == "test" else torch.full((8,), 0.3)
     noise = 1e-4 * torch.randn(8, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    images = wave + amplitude.view(-1, 1, 1, 1) * sign[:, None] + noise
+    images = (wave if split == "test" else -wave) + amplitude.view(-1, 1, 1, 1) * sign[:, None] + noise
     card, labels = data.card("pneumoniamnist"), torch.arange(8) % 2
     return data.Dataset(card, 32, split, images, labels, "Stripes, for a test.", True)
 
