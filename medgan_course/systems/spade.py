@@ -32,6 +32,7 @@ from medgan_course.experiments import Claim, Experiment, Outcome, Run
 from medgan_course.losses.adversarial import Hinge
 from medgan_course.losses.feature import feature_matching, perceptual
 from medgan_course.losses.latent import kl_normal
+from medgan_course.metrics.features import FeatureNet
 from medgan_course.metrics.segmentation import jaccard
 from medgan_course.nets.dcgan import Trunk
 from medgan_course.nets.heads import Heads
@@ -59,7 +60,7 @@ def spade(
     n_layers: int = 1,
     channels: int = 1,
     z_dim: int = 0,
-    features: nn.Module | None = None,
+    features: FeatureNet | None = None,
     seed: int = 0,
 ) -> Game:
     r"""Return the game of the paper, on batches ``Paired(source=one-hot label maps, target=images)``.
@@ -72,9 +73,11 @@ def spade(
         are twice as wide as the base, as in the paper.
     n_layers
         Of the discriminators, see :class:`~medgan_course.nets.patch.PatchDiscriminator`; the paper's 3.
-    features : nn.Module, optional
-        Images to a list of feature maps, see :func:`~medgan_course.losses.feature.perceptual`; it joins the
-        game, frozen.
+    features : FeatureNet, optional
+        Its :meth:`~medgan_course.metrics.features.FeatureNet.maps` are compared, see
+        :func:`~medgan_course.losses.feature.perceptual`; it joins the game, frozen. Give one in evaluation
+        mode, trained on images of this size: a shipped one, or one from
+        :func:`medgan_course.metrics.features.train`.
     seed : int
         Seed of the initial weights.
     """
@@ -117,7 +120,8 @@ def spade(
         terms |= _mean(Hinge.g_loss(fake=scale) for scale in logits)
         terms["features"] = 10 / scales * matching
         if features is not None:
-            terms["perceptual"] = 10 * perceptual(game["features"], real=batch.target, fake=images)
+            phi = cast(FeatureNet, game["features"])
+            terms["perceptual"] = 10 * perceptual(phi.maps, real=batch.target, fake=images)
         return terms
 
     players = {
@@ -142,7 +146,8 @@ def experiment(budget: Budget, *, contrast: str = "t1") -> Experiment:
     """Compare with pix2pix on the same label maps: how well a fixed segmentor finds the labels again.
 
     Label maps and images are those of head phantoms, whose tissues are known. The U-Net of the baseline is
-    2.75 times as wide, which at 64 px gives it the same number of weights within 3 %.
+    2.75 times as wide, which at 64 px gives it the same number of weights within 3 %. Neither arm has the
+    perceptual term, which would favour the one that has it.
     """
     train, test = (data.load("head2d", size=budget.size, split=split) for split in ("train", "test"))
     if train.truth is None or test.truth is None:

@@ -18,6 +18,7 @@ and blurred. The adversary asks for one that could be real; what it adds need no
 """
 
 from collections.abc import Callable, Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +84,7 @@ def srgan(
     *,
     base: int = 64,
     channels: int = 1,
-    features: nn.Module | None = None,
+    features: FeatureNet | None = None,
     weight: float = 1e-3,
     lr: float = 1e-4,
     seed: int = 0,
@@ -98,9 +99,11 @@ def srgan(
         See :class:`~medgan_course.nets.super_resolution.SRDiscriminator`.
     steps : int
         Length of this training; the learning rate falls to a tenth after half of it.
-    features : nn.Module, optional
-        Images to a list of feature maps, see :func:`~medgan_course.losses.feature.perceptual`; it joins the
-        game, frozen. None compares pixels.
+    features : FeatureNet, optional
+        Its :meth:`~medgan_course.metrics.features.FeatureNet.maps` are compared, see
+        :func:`~medgan_course.losses.feature.perceptual`; it joins the game, frozen. Give one in evaluation
+        mode, trained on images of this size: a shipped one, or one from
+        :func:`medgan_course.metrics.features.train`. None compares pixels.
     weight : float
         Of the adversarial term. The paper's 1e-3 belongs to its content loss: with other features or pixels
         the balance is another. 0 leaves the discriminator out: the same training on the content alone.
@@ -121,7 +124,8 @@ def srgan(
         if features is None:
             content = mse_loss(fake, batch.target)
         else:
-            content = perceptual(game["features"], real=batch.target, fake=fake)
+            phi = cast(FeatureNet, game["features"])
+            content = perceptual(phi.maps, real=batch.target, fake=fake)
         terms = {"content": content}
         if weight:
             terms["adversarial"] = weight * NonSaturating.g_loss(fake=game["D"](fake))["adversarial"]

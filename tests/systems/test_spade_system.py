@@ -3,13 +3,13 @@ from functools import partial
 import pytest
 import torch
 from mechanics import check_checkpoint, check_seed, reach
-from torch import nn
 from torch.nn.functional import one_hot
 from truths import eight_heads, experiment_on, judged, use
 
 from medgan_course.budgets import Budget
 from medgan_course.data.batches import Paired, Stream
 from medgan_course.experiments import Run
+from medgan_course.metrics.features import FeatureNet
 from medgan_course.nets.spade import SPADEGenerator
 from medgan_course.systems import spade as system
 
@@ -20,21 +20,11 @@ STREAM = Stream(PAIRS, 4)
 small = partial(system.spade, 16, 3, base=2)
 
 
-class Maps(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)])
-
-    def forward(self, images):
-        first = self.layers[0](images)
-        return [first, self.layers[1](first)]
-
-
 def test_which_term_moves_whom():
     torch.manual_seed(0)
     moved = {"D.real": "D", "D.fake": "D", "G.adversarial": "G", "G.features": "G"}
     assert reach(small(), STREAM[0]) == moved
-    assert reach(small(features=Maps()), STREAM[0]) == moved | {"G.perceptual": "G"}
+    assert reach(small(features=FeatureNet(16, 2).eval()), STREAM[0]) == moved | {"G.perceptual": "G"}
 
 
 def test_with_a_style_the_encoder_moves_with_the_generator():
@@ -60,8 +50,8 @@ def test_seed_and_checkpoint(tmp_path):
 
 def test_the_terms_are_those_of_the_paper():
     torch.manual_seed(0)
-    maps = Maps()
-    game, batch = small(features=maps), STREAM[0]
+    net = FeatureNet(16, 2).eval()
+    game, batch = small(features=net), STREAM[0]
     game["D"].eval()  # spectral norm's vectors stand still, so that a second look sees the same
     game["G"].eval()
     d_terms, g_terms = (turn.cost(game, batch) for turn in game.turns)
@@ -79,8 +69,8 @@ def test_the_terms_are_those_of_the_paper():
     torch.testing.assert_close(g_terms["adversarial"], over_scales(lambda a: -a, logits))
     matching = sum((a - b).abs().mean() for a, b in zip(real_features, features, strict=True))
     torch.testing.assert_close(g_terms["features"], 10 * matching / 2)
-    wanted, got = maps(batch.target), maps(fake)
-    perceptual = sum((a - b).square().mean() for a, b in zip(wanted, got, strict=True)) / 2
+    wanted, got = net.maps(batch.target), net.maps(fake)
+    perceptual = sum((a - b).square().mean() for a, b in zip(wanted, got, strict=True)) / 5
     torch.testing.assert_close(g_terms["perceptual"], 10 * perceptual)
 
 

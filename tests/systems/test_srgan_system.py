@@ -1,9 +1,9 @@
+from copy import deepcopy
 from functools import partial
 
 import pytest
 import torch
 from mechanics import check_checkpoint, check_every_weight_learns, check_seed, reach
-from torch import nn
 from truths import STRIPES_DB, decibels, experiment_on, judged, stripes, use
 
 from medgan_course import pretrained
@@ -24,21 +24,12 @@ def second(seed=0, **settings):
     return system.srgan(first(seed=seed)["G"], 16, 4, base=4, seed=seed, **settings)
 
 
-class Maps(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Conv2d(1, 2, 3)
-
-    def forward(self, images):
-        return [self.layer(images)]
-
-
 def test_which_term_moves_whom():
     torch.manual_seed(0)
     assert reach(first(), STREAM[0]) == {"G.mse": "G"}
     moved = {"D.real": "D", "D.fake": "D", "G.content": "G", "G.adversarial": "G"}
     assert reach(second(), STREAM[0]) == moved
-    assert reach(second(features=Maps()), STREAM[0]) == moved
+    assert reach(second(features=FeatureNet(16, 2).eval()), STREAM[0]) == moved
     check_every_weight_learns(first(), STREAM[0])
     check_every_weight_learns(second(), STREAM[0])
 
@@ -53,24 +44,25 @@ def test_seed_and_checkpoint(tmp_path):
 
 
 def test_the_terms_are_those_of_the_paper():
-    maps = Maps()
-    for features in (None, maps):
+    net = FeatureNet(16, 2).eval()
+    for features in (None, net):
         game, batch = second(features=features), STREAM[0]
         made, judged = [], []
         game["G"].register_forward_hook(lambda module, args, output, made=made: made.append(output))
         game["D"].register_forward_hook(lambda module, args, output, judged=judged: judged.append(output))
         terms = game.turns[1].cost(game, batch)
-        x, y = (made[0], batch.target) if features is None else (maps(made[0])[0], maps(batch.target)[0])
-        torch.testing.assert_close(terms["content"], (x - y).square().mean())
+        x, y = ([i] if features is None else net.maps(i) for i in (made[0], batch.target))
+        content = torch.stack([(a - b).square().mean() for a, b in zip(x, y, strict=True)]).mean()
+        torch.testing.assert_close(terms["content"], content)
         torch.testing.assert_close(terms["adversarial"], -1e-3 * judged[0].sigmoid().log().mean())
 
 
 def test_the_fixed_features_stand_still():
-    maps = Maps()
-    before = maps.layer.weight.clone()
-    fit(second(features=maps), STREAM, 2, device="cpu")
-    assert torch.equal(maps.layer.weight, before)
-    assert maps.layer.weight.grad is None
+    net = FeatureNet(16, 2).eval()
+    before = deepcopy(net.state_dict())
+    fit(second(features=net), STREAM, 2, device="cpu")
+    assert all(torch.equal(net.state_dict()[name], kept) for name, kept in before.items())
+    assert all(weight.grad is None for weight in net.parameters())
 
 
 def test_the_second_game_goes_on_with_the_generator_of_the_first():
