@@ -50,7 +50,7 @@ class Experiment:
         ``arm(run) -> Outcome`` trains one arm with ``run.seed`` and scores it. Reference rows, such as real
         images or bicubic interpolation, are arms that train nothing.
     claims : sequence of Claim
-        What is compared, with thresholds.
+        What is compared, with thresholds; each with a reference row, without which no number means anything.
     data : sequence of Dataset or dict
         Every set that was trained or scored on. For a set that is no ``Dataset``, a dict with ``name``,
         ``split``, ``size`` (in pixels, None for points), ``n``, ``source`` and ``surrogate``.
@@ -62,6 +62,11 @@ class Experiment:
 
     def __post_init__(self) -> None:
         for claim in self.claims:
+            if not claim.references:
+                raise CourseError(
+                    f"The claim {claim.statement!r} has no reference row: name in references= an arm that "
+                    "is a trivial baseline or an oracle."
+                )
             for name in claim.arms:
                 if name not in self.arms:
                     raise CourseError(

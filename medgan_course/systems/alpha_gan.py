@@ -197,6 +197,11 @@ def experiment(budget: Budget, *, dataset: str = "mednist") -> Experiment:
             "real images": lambda run: {"classes": classes(val.images)},
             "alpha-GAN on points": lambda run: point_arm(run, on_points(seed=run.seed)),
             "GAN on points": lambda run: point_arm(run, gan((2,), z_dim=2, width=128, seed=run.seed)),
+            "real points": lambda run: {
+                "modes": nearest_mode(
+                    mixture(GRID, SIGMA, 5_000, seed=1_000 + run.seed).images, GRID, sigma=SIGMA
+                )
+            },
         },
         claims=[
             Claim(
@@ -215,6 +220,7 @@ def experiment(budget: Budget, *, dataset: str = "mednist") -> Experiment:
                 variant="alpha-GAN on points",
                 baseline="GAN on points",
                 better="higher",
+                references=["real points"],
             ),
         ],
     )

@@ -211,6 +211,7 @@ def experiment(budget: Budget, *, dataset: str = "mednist") -> Experiment:
                 variant="cGAN, D not told",
                 better="lower",
                 margin=2 / n_classes,
+                references=["cGAN", "real images"],
             ),
             Claim(
                 "Within classes, its images are closer to real ones than DCGAN's, sorted by a classifier.",

@@ -191,6 +191,7 @@ def experiment(budget: Budget, *, dataset: str = "head2d", a: str = "t1", b: str
                 variant="pix2pix",
                 baseline="CycleGAN",
                 better="lower",
+                references=["identity"],
             ),
             Claim(
                 "The cycle keeps lesions better than the adversarial terms alone.",

@@ -187,7 +187,7 @@ def experiment(budget: Budget) -> Experiment:
             made = generator(generator.latent(budget.n_score, seed=run.seed)).cpu()
         return {"modes": nearest_mode(made, RING, sigma=SIGMA)}
 
-    points = {"name": "eight Gaussians on a ring", "split": "train", "size": 2, "n": 20_000}
+    points = {"name": "eight Gaussians on a ring", "split": "train", "size": None, "n": 20_000}
     return Experiment(
         data=[points | {"source": "Drawn by medgan_course.systems.gan.mixture.", "surrogate": False}],
         arms={

@@ -62,8 +62,10 @@ def experiment(budget, *, shift: float = 1.0, word: str = "plain", flag: bool = 
         baseline="the fixed one",
         better="higher",
         margin=0.5,
+        references=["nothing"],
     )
-    return Experiment(arms={"trained": trained, "the fixed one": fixed}, claims=[claim], data=[data])
+    arms = {"trained": trained, "the fixed one": fixed, "nothing": lambda run: {"score": torch.zeros(6)}}
+    return Experiment(arms=arms, claims=[claim], data=[data])
 '''
 
 

@@ -20,7 +20,11 @@ def test_every_arm_and_seed_then_the_card(toy):
     assert toy.ran == [(arm, seed) for seed in (0, 1, 2) for arm in ("trained", "fixed")]
     assert ResultsCard.read(Path("results/toy-cpu.json")) == card
     (claim,) = card.claims
-    assert claim["values"] == {"trained": [3.5, 4.5, 5.5], "the fixed one": [2.5] * 3}  # seed + shift on top
+    assert claim["values"] == {
+        "trained": [3.5, 4.5, 5.5],  # seed + shift on top
+        "the fixed one": [2.5] * 3,
+        "nothing": [0.0] * 3,
+    }
     assert claim["quantities"] == [1, 2, 3]
     assert claim["interval"] == pytest.approx([1, 3])  # paired: the images cancel
     assert claim["verdict"] == "supported"
@@ -34,7 +38,7 @@ def test_every_arm_and_seed_then_the_card(toy):
         "word": "plain",
         "flag": False,
     }
-    assert card.parameters == {"trained": {"P": 3}, "the fixed one": {}}
+    assert card.parameters == {"trained": {"P": 3}, "the fixed one": {}, "nothing": {}}
     assert card.command == "medgan run toy --profile cpu --seeds 0 1 2"
     assert "SUPPORTED: More." in lines[-1]
 
@@ -144,9 +148,9 @@ def test_the_code_of_a_system_is_all_it_imports_and_no_more():
 
 
 def test_every_outcome_keeps_its_own_versions(toy, monkeypatch):
-    for arm, version in {"trained": "3.98", "the fixed one": "3.99"}.items():
+    for version, arms in {"3.98": ["trained"], "3.99": ["the fixed one", "nothing"]}.items():
         monkeypatch.setattr(runner.platform, "python_version", lambda version=version: version)
-        card = toy_run(seeds=[0], arms=[arm])
+        card = toy_run(seeds=[0], arms=arms)
     assert card.versions["python"] == "3.98; 3.99"
     assert card.versions["torch"] == torch.__version__
 
@@ -170,8 +174,11 @@ def test_a_setting_no_card_can_hold_is_refused_before_anything_runs(toy, value, 
 
 
 def test_a_baseline_of_nothing_has_no_ratio(toy, monkeypatch):
-    claim = Claim("So.", metric="x", variant="a", baseline="b", compare="ratio", better="lower")
+    claim = Claim(
+        "So.", metric="x", variant="a", baseline="b", compare="ratio", better="lower", references=["c"]
+    )
     arms = {"a": lambda run: {"x": torch.ones(3)}, "b": lambda run: {"x": torch.zeros(3)}}
+    arms["c"] = arms["a"]
     monkeypatch.setattr(toy, "experiment", lambda budget: Experiment(arms=arms, claims=[claim], data=[]))
     with pytest.raises(CourseError, match="x of b is 0"):
         toy_run()
@@ -214,7 +221,7 @@ def test_a_setting_that_is_none(toy, settings, sentence):
 
 def test_one_arm_first_the_others_later(toy):
     lines = []
-    assert toy_run(arms=["the fixed one"], say=lines.append) is None
+    assert toy_run(arms=["the fixed one", "nothing"], say=lines.append) is None
     assert lines[-1] == "No card yet: trained not run."
     assert {arm for arm, _ in toy.ran} == {"fixed"}
     assert toy_run(arms=["trained"]) is not None
@@ -294,9 +301,15 @@ def test_stages_come_again_after_an_interruption(toy, monkeypatch):
 
 
 def test_a_claim_about_an_arm_that_is_not_there():
-    claim = Claim("So.", metric="x", variant="a", baseline="bee", better="lower")
+    claim = Claim("So.", metric="x", variant="a", baseline="bee", better="lower", references=["a"])
     with pytest.raises(CourseError, match="'bee': did you mean 'be'"):
         Experiment(arms={"a": print, "be": print}, claims=[claim], data=[])
+
+
+def test_a_claim_without_a_reference_row_is_refused():
+    claim = Claim("So.", metric="x", variant="a", baseline="b", better="lower")
+    with pytest.raises(CourseError, match=r"'So\.' has no reference row"):
+        Experiment(arms={"a": print, "b": print}, claims=[claim], data=[])
 
 
 @pytest.mark.parametrize("name", ["toy", "TOY", "S90", "s90"])

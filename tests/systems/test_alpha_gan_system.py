@@ -134,6 +134,6 @@ def test_the_experiment(monkeypatch, tmp_path):
     classes, modes = card.claims
     assert classes["values"]["real images"] == [0]  # both splits are one here
     assert 0 <= classes["values"]["alpha-GAN"][0] <= 1
-    assert set(modes["values"]) == {"alpha-GAN on points", "GAN on points"}
+    assert set(modes["values"]) == {"alpha-GAN on points", "GAN on points", "real points"}
     for net in "GD":
         assert card.parameters["alpha-GAN on points"][net] == card.parameters["GAN on points"][net]
