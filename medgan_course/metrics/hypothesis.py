@@ -48,7 +48,10 @@ def ks_two_sample(
     SciPy's ``ks_2samp``, two-sided. It supposes independent images: pass one value a subject.
 
     The 95 % interval holds for any two distributions: D is off by at most
-    :math:`\sup_t|(\hat F_r-F_r)(t)-(\hat F_g-F_g)(t)|`, which for m real and n generated values exceeds
+
+    .. math:: \sup_t|(\hat F_r-F_r)(t)-(\hat F_g-F_g)(t)|,
+
+    which for m real and n generated values exceeds
 
     .. math:: c=K_{0.95}\sqrt{\tfrac1m+\tfrac1n}, \qquad K_{0.95}=1.358
 

@@ -13,8 +13,11 @@ by a discriminator of images, :math:`D`. With the code :math:`\hat z = E(x)`, th
     L_D &= -\log\sigma(D(x)) - \log(1-\sigma(D(\hat x))) - \log(1-\sigma(D(x_g))), \\
     L_C &= -\log\sigma(C(z)) - \log(1-\sigma(C(\hat z))),
 
-where :math:`r_D(u) = -\log\sigma(D(u)) + \log(1-\sigma(D(u))) = -D(u)`, likewise :math:`r_C = -C`, and the
-norm is a mean over pixels. For the code discriminator the prior's :math:`z` is what is real; a public
+where
+
+.. math:: r_D(u) = -\log\sigma(D(u)) + \log(1-\sigma(D(u))) = -D(u),
+
+likewise :math:`r_C = -C`, and the norm is a mean over pixels. For the code discriminator the prior's :math:`z` is what is real; a public
 re-implementation reports that version 1 of the paper has the two swapped.
 
 Who gets which term is the following reading, for the paper leaves room: the encoder is charged for how its

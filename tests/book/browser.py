@@ -27,11 +27,15 @@ def built_book() -> Path:
 
 
 def pages() -> list[str]:
-    """Return every page of the book that has content, relative to the book."""
+    """Return every page that somebody wrote, relative to the book; not indices, nor the library's source."""
     html = built_book()
-    generated = {"index.html", "genindex.html", "search.html"}
+    generated = {"index.html", "genindex.html", "py-modindex.html", "search.html"}
     found = (path.relative_to(html) for path in html.rglob("*.html"))
-    return sorted(str(path) for path in found if path.parts[0] != "_static" and str(path) not in generated)
+    return sorted(
+        str(path)
+        for path in found
+        if path.parts[0] not in ("_static", "_modules") and str(path) not in generated
+    )
 
 
 class _Quiet(SimpleHTTPRequestHandler):
