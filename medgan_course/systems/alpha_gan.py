@@ -17,8 +17,8 @@ where
 
 .. math:: r_D(u) = -\log\sigma(D(u)) + \log(1-\sigma(D(u))) = -D(u),
 
-likewise :math:`r_C = -C`, and the norm is a mean over pixels. For the code discriminator the prior's :math:`z` is what is real; a public
-re-implementation reports that version 1 of the paper has the two swapped.
+likewise :math:`r_C = -C`, and the norm is a mean over pixels. For the code discriminator the prior's
+:math:`z` is what is real; a public re-implementation reports that version 1 of the paper has the two swapped.
 
 Who gets which term is the following reading, for the paper leaves room: the encoder is charged for how its
 reconstruction looks, :math:`r_D(\hat x)`, too. Encoder and generator move in one turn on
