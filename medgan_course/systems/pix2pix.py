@@ -89,17 +89,19 @@ def pix2pix(
         return Game(players={"G": generator}, turns=[Turn("G", cost)])
 
     def discriminator_cost(game: Game, batch: Paired) -> dict[str, Tensor]:
-        real, fake = pair(batch, batch.target), pair(batch, game["G"](batch.source))
+        real, fake = pair(batch, batch.target), pair(batch, game.kept["fake"])
         terms = loss.d_loss(real=game["D"](real), fake=game["D"](fake))
         return {name: term / 2 for name, term in terms.items()}
 
     def generator_cost(game: Game, batch: Paired) -> dict[str, Tensor]:
         fake = game["G"](batch.source)
+        game.kept["fake"] = fake.detach()
         return loss.g_loss(fake=game["D"](pair(batch, fake))) | fidelity(batch, fake)
 
     return Game(
         players={"G": generator, "D": discriminator},
-        turns=[Turn("D", discriminator_cost), Turn("G", generator_cost)],
+        # The public code lets D move first. Here G does, so that its images are made once a step, for both.
+        turns=[Turn("G", generator_cost), Turn("D", discriminator_cost)],
     )
 
 
