@@ -1,11 +1,13 @@
 """DCGAN on chest X-rays, 32 px, base 32: the same training written five ways.
 
-The networks are ours in every arm, the images PneumoniaMNIST's of 28 px with a border of 2, the loss is
-binary cross-entropy on logits. Each arm reads its images as its users do: ``medmnist`` behind a
-``DataLoader``, MONAI's ``CacheDataset``, or in memory.
+The networks are the same in every arm, the images PneumoniaMNIST's of 28 px with a border of 2, the loss is
+binary cross-entropy on logits. All layers are torch's but in our arm, whose generator has its first and last
+layer from :mod:`medgan_course.nets.dcgan`; one more arm shows what these do for the usual loop. Each reads
+its images as its users do: ``medmnist`` behind a ``DataLoader``, MONAI's ``CacheDataset``, or in memory.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +18,21 @@ from torch.utils.data import DataLoader
 from benchmarks.measure import Tick, endless, medmnist_folder
 from medgan_course import data
 from medgan_course.data.batches import Batches
-from medgan_course.nets.dcgan import Discriminator, Generator
+from medgan_course.nets.dcgan import Discriminator, FoldedConvTranspose2d, Generator
 
 TITLE = "DCGAN, 32 px, base 32, batch 64"
 BATCH = 64
 SIZE, BASE = 32, 32
 
 
-def networks() -> tuple[Generator, Discriminator]:
+def networks(our_layers: bool = False) -> tuple[Generator, Discriminator]:
     torch.manual_seed(0)
-    return Generator(SIZE, base=BASE), Discriminator(SIZE, base=BASE)
+    generator, discriminator = Generator(SIZE, base=BASE), Discriminator(SIZE, base=BASE)
+    if not our_layers:
+        for layer in generator.modules():
+            if isinstance(layer, FoldedConvTranspose2d):
+                layer.__class__ = nn.ConvTranspose2d
+    return generator, discriminator
 
 
 def adams(generator: nn.Module, discriminator: nn.Module) -> tuple[Adam, Adam]:
@@ -60,9 +67,9 @@ def ours(device: torch.device, tick: Tick, steps: int) -> None:
     )
 
 
-def usual(device: torch.device, tick: Tick, steps: int) -> None:
+def usual(device: torch.device, tick: Tick, steps: int, our_layers: bool = False) -> None:
     """Play PyTorch's DCGAN tutorial: two backward passes for D, fakes shared by both, losses read."""
-    generator, discriminator = (net.to(device) for net in networks())
+    generator, discriminator = (net.to(device) for net in networks(our_layers))
     optimiser_g, optimiser_d = adams(generator, discriminator)
     criterion = nn.BCEWithLogitsLoss()
     losses_g, losses_d = [], []
@@ -226,6 +233,7 @@ def lightning(device: torch.device, tick: Tick, steps: int) -> None:
 ARMS: dict[str, Callable[[torch.device, Tick, int], None]] = {
     "ours": ours,
     "usual loop": usual,
+    "usual loop with our layers": partial(usual, our_layers=True),
     "MONAI GanTrainer": monai,
     "Accelerate": accelerate,
     "Lightning": lightning,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from medgan_course import draws
 from medgan_course.errors import CourseError
-from medgan_course.nets.dcgan import CONVOLUTION, TRANSPOSED
+from medgan_course.nets.dcgan import CONVOLUTION, OUTER, TRANSPOSED
 from medgan_course.nets.norm import check_dim, init_translation, norm_layer
 
 
@@ -102,7 +102,7 @@ class UNet(nn.Module):
             layers += [Noise(dropout)] if dropout and len(up) < min(3, depth - 2) else []
             up += [nn.Sequential(*layers)]
         self.down, self.up = nn.ModuleList(down), nn.ModuleList(up)
-        last = TRANSPOSED[dim](base * (2 if skips else 1), out_channels, 4, stride=2, padding=1)
+        last = OUTER[dim](base * (2 if skips else 1), out_channels, 4, stride=2, padding=1)
         self.last = nn.Sequential(nn.ReLU(), last)
         init_translation(self)
 

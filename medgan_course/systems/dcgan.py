@@ -125,7 +125,7 @@ def dcgan(
             "G": Player(generator, optimiser=optimiser, ema=0.999 if stabilised else None),
             "D": Player(discriminator, optimiser=optimiser),
         },
-        turns=[Turn("D", discriminator_cost), Turn("G", generator_cost)],
+        turns=[Turn("G", generator_cost), Turn("D", discriminator_cost)],
     )
 
 

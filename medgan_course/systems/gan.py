@@ -80,7 +80,7 @@ def gan(
     discriminator_cost, generator_cost = costs(loss)
     return Game(
         players={"G": generator, "D": discriminator},
-        turns=[Turn("D", discriminator_cost), Turn("G", generator_cost)],
+        turns=[Turn("G", generator_cost), Turn("D", discriminator_cost)],
     )
 
 
@@ -128,6 +128,10 @@ def costs(
 ) -> tuple[Cost, Cost]:
     """Return the discriminator's and the generator's cost of any GAN without a condition.
 
+    Where the generator's turn comes first in a step, its samples are kept and serve the discriminator too:
+    the same game, begun half a step later, and cheaper. Where it comes last, or the discriminator moves
+    again, new samples are made.
+
     Parameters
     ----------
     loss : Adversarial
@@ -140,10 +144,15 @@ def costs(
         return game["G"](game["G"].latent(len(batch.images)))
 
     def discriminator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
-        return loss.d_loss(real=game["D"](seen(batch.images)), fake=game["D"](seen(generated(game, batch))))
+        fake = game.kept.pop("fake", None)
+        if fake is None:
+            fake = generated(game, batch)
+        return loss.d_loss(real=game["D"](seen(batch.images)), fake=game["D"](seen(fake)))
 
     def generator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
-        return loss.g_loss(fake=game["D"](seen(generated(game, batch))))
+        fake = generated(game, batch)
+        game.kept["fake"] = fake.detach()
+        return loss.g_loss(fake=game["D"](seen(fake)))
 
     return discriminator_cost, generator_cost
 

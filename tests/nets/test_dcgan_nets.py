@@ -7,7 +7,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from medgan_course import draws, pretrained
 from medgan_course.errors import CourseError
-from medgan_course.nets.dcgan import Discriminator, Generator, Trunk
+from medgan_course.nets.dcgan import Discriminator, FoldedConvTranspose2d, Generator, Trunk
 
 SIZES = {16: (4, 2), 28: (7, 2), 32: (4, 3), 64: (4, 4)}  # image side: first feature map, doublings
 
@@ -43,8 +43,8 @@ def test_a_volume_net_uses_all_three_axes():
     volume = torch.zeros(1, 1, 16, 16, 16)
     changed = volume.clone()
     changed[0, 0, 4, 8, 8] = 1
-    shape = (4, 4, 4, 4)  # channels, depth, height, width
-    difference = (trunk(volume) - trunk(changed)).view(shape).abs().amax(dim=(0, 2, 3))
+    shape = (4, 4, 4, 4)  # depth, height, width, channels
+    difference = (trunk(volume) - trunk(changed)).view(shape).abs().amax(dim=(1, 2, 3))
     assert (difference > 0).tolist() == [True, True, False, False]
 
 
@@ -116,7 +116,7 @@ def test_batch_norm_everywhere_but_at_the_image():
     block = ["Conv2d", "BatchNorm2d", "LeakyReLU"]
     assert kinds == ["Conv2d", "LeakyReLU", *block * 3]
     assert {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)} == {0.2}
-    assert [type(layer).__name__ for layer in Generator(64).layers[-2:]] == ["ConvTranspose2d", "Tanh"]
+    assert [type(layer).__name__ for layer in Generator(64).layers[-2:]] == ["FoldedConvTranspose2d", "Tanh"]
     for net in (Trunk(64, norm="spectral"), Trunk(64, norm="none"), Generator(64, norm="none")):
         assert not [layer for layer in net.layers if isinstance(layer, nn.BatchNorm2d)]
 
@@ -212,3 +212,29 @@ def test_other_norms_are_refused_in_a_sentence():
 def test_images_of_another_shape_are_refused_in_a_sentence(shape):
     with pytest.raises(CourseError, match=r"takes images \(N, 1, 28, 28\), not "):
         Discriminator(28, base=4)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "options"),
+    [
+        (1, (5, 3), {"kernel_size": 4, "bias": False}),
+        (1, (5, 3), {"kernel_size": 4, "stride": 2, "padding": 1}),
+        (6, (5, 1), {"kernel_size": 4, "stride": 2, "padding": 1}),
+        (6, (4, 2), {"kernel_size": (3, 5), "stride": (1, 2), "padding": (0, 2)}),
+    ],
+)
+def test_folded_transposed_convolution_is_torchs(side, channels, options):
+    torch.manual_seed(0)
+    ours = FoldedConvTranspose2d(*channels, **options)
+    theirs = nn.ConvTranspose2d(*channels, **options)
+    theirs.load_state_dict(ours.state_dict())
+    made, upstream = [], None
+    for layer in (ours, theirs):
+        torch.manual_seed(1)
+        maps = torch.randn(3, channels[0], side, side + (side > 1), requires_grad=True)
+        images = layer(maps)
+        upstream = torch.randn_like(images) if upstream is None else upstream
+        made.append([images, *torch.autograd.grad(images, [maps, *layer.parameters()], upstream)])
+    for own, torchs in zip(*made, strict=True):
+        assert own.shape == torchs.shape
+        assert torch.allclose(own, torchs, atol=1e-5)

@@ -35,7 +35,7 @@ def test_the_terms_are_those_of_the_loss(loss):
     logits = []
     game["D"].register_forward_hook(lambda module, args, output: logits.append(output.detach()))
     terms = game.play([BATCHES[0]])
-    real, fake, fooling = logits
+    fooling, real, fake = logits
     expected = {f"D.{k}": v for k, v in loss.d_loss(real=real, fake=fake).items()}
     expected |= {f"G.{k}": v for k, v in loss.g_loss(fake=fooling).items()}
     assert terms == expected
@@ -50,6 +50,20 @@ def test_both_players_see_what_is_done_to_the_images():
     generator_cost(game, BATCHES[0])
     assert len(seen) == 3
     assert all((images == 0.5).all() for images in seen)
+
+
+def test_samples_are_made_once_for_both_players_but_anew_for_every_further_move():
+    game, made = small(), []
+    game["G"].register_forward_hook(lambda module, args, output: made.append(output.detach()))
+    judged = []
+    game["D"].register_forward_pre_hook(lambda module, args: judged.append(args[0].detach()))
+    generators, discriminators = game.turns
+    for turn in (generators, discriminators, discriminators):
+        game.take(turn, BATCHES[0])
+    assert len(made) == 2
+    assert torch.equal(judged[2], made[0])
+    assert torch.equal(judged[4], made[1])
+    assert not torch.equal(*made)
 
 
 def test_in_a_duel_the_generator_waits_and_then_moves_by_its_gradient_times_the_rate():

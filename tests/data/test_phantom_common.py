@@ -1,0 +1,135 @@
+"""What all phantom families share: numbers that belong to a subject, smooth fields, painting, counting."""
+
+import pytest
+import torch
+
+from medgan_course.data.phantom import common
+from medgan_course.data.phantom.common import Phantoms, Subjects
+from medgan_course.data.scale import Scale
+from medgan_course.errors import CourseError
+
+
+def drawn(subjects):
+    return torch.cat(
+        [
+            subjects.uniform(0, 1).flatten(1),
+            subjects.each(3, 5, 9),
+            subjects.normal(2).flatten(1),
+            subjects.field(1, 20.0, 8, 100.0).flatten(1),
+        ],
+        dim=1,
+    )
+
+
+def test_a_subjects_numbers_depend_on_nobody_else():
+    together = drawn(Subjects([3, 1, 4], seed=2))
+    alone = drawn(Subjects([1], seed=2))
+    assert torch.equal(together[1], alone[0])
+    assert not torch.equal(together[0], together[2])
+    assert not torch.equal(alone, drawn(Subjects([1], seed=3)))
+
+
+def test_a_stream_of_its_own_leaves_the_others_alone():
+    subjects, disturbed = Subjects([7, 8], seed=0), Subjects([7, 8], seed=0)
+    first = subjects.uniform(0, 1)
+    apart = disturbed.stream(1).uniform(0, 1)
+    assert torch.equal(first, disturbed.uniform(0, 1))
+    assert not torch.equal(first, apart)
+    assert not torch.equal(apart, disturbed.stream(2).uniform(0, 1))
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_numbers_have_the_shape_of_the_images_they_are_for(dim):
+    subjects = Subjects(range(5), seed=0, dim=dim)
+    assert subjects.uniform(2, 3).shape == (5, *[1] * dim)
+    assert subjects.field(2, 30.0, 12, 90.0).shape == (5, 2, *[12] * dim)
+    numbers = Subjects(range(500), seed=0).uniform(2, 3)
+    assert numbers.min() >= 2
+    assert numbers.max() < 3
+    assert abs(numbers.mean() - 2.5) < 0.05
+
+
+def test_nobody_is_refused():
+    with pytest.raises(CourseError, match="no subjects"):
+        Subjects([], seed=0)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_fields_have_mean_0_and_variance_1(dim):
+    fields = Subjects(range(60), seed=0, dim=dim).field(3, 25.0, 20, 100.0)
+    assert abs(fields.mean()) < 0.05
+    assert abs(fields.var() - 1) < 0.1
+
+
+def test_a_field_is_the_same_however_finely_it_is_sampled():
+    coarse = Subjects(range(4), seed=0).field(1, 30.0, 16, 120.0)
+    fine = Subjects(range(4), seed=0).field(1, 30.0, 48, 120.0)
+    assert (coarse - fine[:, :, 1::3, 1::3]).abs().max() < 1e-5  # centres of every third fine pixel
+
+
+def test_grid_looks_right_and_down_and_up():
+    x, y = common.grid(4, 8.0)
+    assert x[0].tolist() == [-3.0, -1.0, 1.0, 3.0]
+    assert y[:, 0].tolist() == [-3.0, -1.0, 1.0, 3.0]
+    x, y, z = common.grid(2, 8.0, dim=3)
+    assert x[0, 0].tolist() == [-2.0, 2.0]
+    assert y[0, :, 0].tolist() == [-2.0, 2.0]
+    assert z[:, 0, 0].tolist() == [2.0, -2.0]
+
+
+def test_paint_hides_what_has_a_higher_number():
+    painted = torch.tensor([14, 14, 3, 7], dtype=torch.uint8)
+    common.paint(painted, torch.tensor([True, False, True, True]), 5)
+    assert painted.tolist() == [5, 14, 3, 5]
+
+
+def test_shares_are_counted():
+    painted = torch.tensor([[[0, 1, 2, 2], [1, 1, 2, 2]]], dtype=torch.uint8)
+    counted = common.shares(painted, 3, 2)
+    assert counted.shape == (1, 3, 1, 2)
+    assert counted[0, :, 0, 0].tolist() == [0.25, 0.75, 0.0]
+    assert counted[0, :, 0, 1].tolist() == [0.0, 0.0, 1.0]
+    volume = torch.stack([painted, torch.zeros_like(painted)], dim=1)  # (1, 2, 2, 4)
+    assert common.shares(volume, 3, 2)[0, :, 0, 0, 0].tolist() == [0.625, 0.375, 0.0]
+
+
+def some(numbers):
+    n = len(numbers)
+    tissues = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(n, 3, 2, 2)
+    return Phantoms(
+        images={"ct": torch.zeros(n, 1, 2, 2)},
+        scales={"ct": Scale(-1000, 1000, "HU")},
+        tissue_names=("air", "fat", "bone"),
+        tissues=tissues,
+        lesion=torch.zeros(n, 1, 2, 2, dtype=torch.bool),
+        lesion_columns=("present",),
+        lesions=torch.zeros(n, 1, 1),
+        labels=torch.zeros(n, dtype=torch.long),
+        severity=torch.zeros(n),
+        subject=torch.tensor(numbers),
+        seed=0,
+        facts={"level": torch.tensor(numbers).float()},
+    )
+
+
+def test_truth_joins_and_answers():
+    whole = Phantoms.joined([some([1, 2]), some([5])])
+    assert len(whole) == 3
+    assert whole.subject.tolist() == [1, 2, 5]
+    assert whole.images["ct"].shape == (3, 1, 2, 2)
+    assert whole.facts["level"].tolist() == [1.0, 2.0, 5.0]
+    assert whole.tissue_names == ("air", "fat", "bone")
+    assert whole.label_map.unique().tolist() == [1]
+    assert torch.allclose(whole.share("air", "bone"), torch.tensor(0.5))
+    with pytest.raises(CourseError, match="did you mean 'bone'"):
+        whole.share("bones")
+
+
+def test_scale_is_turned_back():
+    scale = Scale(-1000.0, 400.0, "HU")
+    values = torch.tensor([-1000.0, -300.0, 400.0])
+    assert scale.normalised(values).tolist() == [-1.0, 0.0, 1.0]
+    assert torch.allclose(scale.restored(scale.normalised(values)), values)
+    assert scale.normalised(torch.tensor(3000.0)) == 1
+    with pytest.raises(CourseError, match="low must be below high"):
+        Scale(1.0, 1.0, "HU")
