@@ -61,7 +61,8 @@ def test_samples_are_made_once_for_both_players_but_anew_for_every_further_move(
     for turn in (generators, discriminators, discriminators):
         game.take(turn, BATCHES[0])
     assert len(made) == 2
-    assert torch.equal(judged[2], made[0])
+    for shown, images in zip(judged, (made[0], BATCHES[0].images, made[0]), strict=False):
+        assert torch.equal(shown, images)
     assert torch.equal(judged[4], made[1])
     assert not torch.equal(*made)
 
@@ -103,18 +104,6 @@ def test_a_mixture_has_its_centres_and_spread():
         torch.testing.assert_close(own.mean(0), system.RING[k], atol=0.04, rtol=0)
         torch.testing.assert_close(own.std(0), torch.tensor([0.2, 0.2]), atol=0.03, rtol=0)
     assert torch.equal(batch.images, system.mixture(system.RING, 0.2, 8000, seed=3).images)
-
-
-def test_the_discriminator_sees_real_images_then_generated_ones_from_fresh_noise():
-    game = small()
-    seen, made = [], []
-    game["D"].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    game["G"].register_forward_hook(lambda module, args, output: made.append(output))
-    game.play([BATCHES[0]])
-    assert len(seen) == 3
-    for shown, images in zip(seen, (BATCHES[0].images, *made), strict=True):
-        assert torch.equal(shown, images)
-    assert not torch.equal(*made)
 
 
 def test_a_batch_of_points_is_a_batch():
