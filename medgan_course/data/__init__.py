@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from medgan_course.data import files, surrogate
+from medgan_course.data import files, layouts, surrogate
 from medgan_course.data.batches import Batches, Paired, Unpaired
 from medgan_course.data.catalogue import Card, card, names, table
 from medgan_course.data.phantom.head import Heads, heads
@@ -196,7 +196,7 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
             f"Surrogate: computed phantoms, because {reason}.",
         )
     else:
-        arrays, source = files.read(found, described, size, split), found.describe(file)
+        arrays, source = layouts.read(found, described, size, split), found.describe(file)
     mask = None if arrays.mask is None else _shrunk(arrays.mask[:, None].float(), size) >= 0.5
     return Dataset(
         described,

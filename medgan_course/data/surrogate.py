@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from medgan_course.data.catalogue import Card, card
-from medgan_course.data.files import Arrays
+from medgan_course.data.layouts import Arrays
 
 SEED = 0
 

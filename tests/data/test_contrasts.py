@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medgan_course import data
-from medgan_course.data import catalogue, files, surrogate
+from medgan_course.data import catalogue, files, layouts, surrogate
 from medgan_course.data.batches import Stream
 from medgan_course.errors import CourseError
 
@@ -64,7 +64,7 @@ def tinyms(tmp_path, monkeypatch, empty_home):
     (root / "sets").mkdir(parents=True)
     monkeypatch.setenv("MEDGAN_DATA", str(root))
     monkeypatch.setattr(catalogue, "FOLDER", cards)
-    monkeypatch.setattr(files, "MIN_BRAIN", 6)
+    monkeypatch.setattr(layouts, "MIN_BRAIN", 6)
     surrogate.arrays.cache_clear()
 
     def write(**changes):
