@@ -1,5 +1,7 @@
 """Training speed and memory of this library beside the usual loops, in one table.
 
+.. code-block:: console
+
     python -m benchmarks.training --out benchmarks/results/training-cpu.json
 
 Every measurement is a fresh process, so that nobody warms another's caches and peak memory is an arm's own;

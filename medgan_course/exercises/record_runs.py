@@ -1,5 +1,7 @@
 """Record the three trainings that exercise 4.4 asks to diagnose.
 
+.. code-block:: console
+
     python -m medgan_course.exercises.record_runs
 
 takes about ten minutes on one thread and needs the real PneumoniaMNIST.

@@ -4,6 +4,8 @@ ImageNet features know dogs, not lungs, and their weights are a download. This n
 training split to read the label and, because one binary label says little about anatomy, to tell by how many
 right angles an image was turned (Gidaris, Singh & Komodakis 2018).
 
+.. code-block:: console
+
     python -m medgan_course.metrics.features --size 28 --out
     checkpoints/features_pneumoniamnist_28.safetensors
 

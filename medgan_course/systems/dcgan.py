@@ -6,9 +6,13 @@ All-convolutional networks, batch norm in both, ReLU in the generator and LeakyR
 weights from N(0, 0.02), Adam with learning rate 2e-4 and beta_1 = 0.5, the non-saturating loss, images in
 [-1, 1].
 
+.. code-block:: console
+
     medgan run dcgan
 
 compares it with fully connected networks, and
+
+.. code-block:: console
 
     python -m medgan_course.systems.dcgan --help
 

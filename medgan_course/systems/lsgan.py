@@ -13,6 +13,8 @@ A generated image that lies far on the real side, :math:`D(\hat x)\gg 1`, still 
 :math:`D(\hat x) - 1`, where that of the non-saturating loss vanishes. Here nothing but the loss differs from
 S03; the paper's networks are larger, and its learning rate is its own.
 
+.. code-block:: console
+
     medgan run lsgan
 """
 

@@ -24,6 +24,8 @@ A penalty near :math:`\lambda` means that the critic has lost its slope. With na
 batches of 16) its slope fell to a third or less in three of four trials at 32 px, which starts from 4 x 4,
 while the second or third level faded in, with minibatch std and without it; in none of five at 28 px.
 
+.. code-block:: console
+
     medgan run progressive_gan
 """
 

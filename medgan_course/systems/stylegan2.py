@@ -23,6 +23,8 @@ at a random layer (style mixing); the authors draw once for a batch, we for each
 Adam with learning rate 2e-3 and betas (0, 0.99). Who moves :math:`k+1` times in :math:`k` steps has, with
 :math:`c=k/(k+1)`, the learning rate :math:`c\cdot` 2e-3 and the betas :math:`(0, 0.99^c)` (appendix B).
 
+.. code-block:: console
+
     medgan run stylegan2
 """
 

@@ -17,6 +17,8 @@ The critic has no batch norm here and starts inside the box, uniform in :math:`\
 :math:`\mathcal N(0, 0.02)`, two thirds of the weights would be clipped to the edge by the first move, and
 what clipping does during training would be hidden.
 
+.. code-block:: console
+
     medgan run wgan
 """
 

@@ -21,6 +21,8 @@ The penalty is soft. A critic of slope :math:`g` that separates the sets by :mat
 
 A measured slope near 1 is therefore no test of an implementation; one near this value is.
 
+.. code-block:: console
+
     medgan run wgan_gp
 """
 

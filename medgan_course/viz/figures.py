@@ -1,4 +1,4 @@
-"""Pictures of images and of trainings. Grey values are always shown from -1 (black) to 1 (white)."""
+"""Pictures of images and of trainings. Values are shown from -1 (black) to 1 (white), never stretched."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -16,21 +16,32 @@ from medgan_course.viz.style import COLOURS, WIDTH, finished
 
 
 def tile(images: Tensor, columns: int) -> np.ndarray:
-    """Lay out images ``(N, 1, H, W)`` in [-1, 1] in rows with a white gap, as a 2-D array in [0, 1]."""
-    if images.ndim != 4 or images.shape[1] != 1:
-        raise CourseError(f"Images (N, 1, H, W) are needed to draw a grid, not {tuple(images.shape)}.")
-    grey = (images.detach().float().cpu().clamp(-1, 1)[:, 0] + 1) / 2
-    n, height, width = grey.shape
+    """Lay out images in rows with a white gap, as an array in [0, 1] of shape ``(H, W)`` or ``(H, W, 3)``.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(N, 1, H, W)``, grey, or ``(N, 3, H, W)``, colour, in [-1, 1].
+    columns : int
+        Images in a row.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise CourseError(
+            f"Images (N, 1, H, W) or (N, 3, H, W) are needed to draw a grid, not {tuple(images.shape)}; "
+            "of a volume, choose a slice."
+        )
+    shown = (images.detach().float().cpu().clamp(-1, 1).movedim(1, -1) + 1) / 2
+    n, height, width, channels = shown.shape
     rows = -(-n // columns)
-    canvas = torch.ones(rows * (height + 1) - 1, columns * (width + 1) - 1)
-    for index, image in enumerate(grey):
+    canvas = torch.ones(rows * (height + 1) - 1, columns * (width + 1) - 1, channels)
+    for index, image in enumerate(shown):
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         canvas[top : top + height, left : left + width] = image
-    return canvas.numpy()
+    return canvas.squeeze(-1).numpy()
 
 
 def sample_grid(images: Tensor, *, columns: int = 8, title: str | None = None) -> Figure:
-    """Draw images ``(N, 1, H, W)`` in [-1, 1] as a grid on one grey scale."""
+    """Draw images in [-1, 1], grey ``(N, 1, H, W)`` or colour ``(N, 3, H, W)``, as a grid on one scale."""
     canvas = tile(images, columns)
     figure, axes = plt.subplots(
         figsize=(WIDTH, WIDTH * canvas.shape[0] / canvas.shape[1] + (0.3 if title else 0))
@@ -40,9 +51,9 @@ def sample_grid(images: Tensor, *, columns: int = 8, title: str | None = None) -
 
 
 def side_by_side(groups: Mapping[str, Tensor], *, columns: int = 4) -> Figure:
-    """Draw several titled grids of images ``(N, 1, H, W)`` next to each other, on one grey scale."""
+    """Draw several titled grids next to each other, of images as for :func:`sample_grid`, on one scale."""
     canvases = {title: tile(images, columns) for title, images in groups.items()}
-    height, width = next(iter(canvases.values())).shape
+    height, width = next(iter(canvases.values())).shape[:2]
     panel = WIDTH / len(canvases)
     figure, axes = plt.subplots(
         1, len(canvases), figsize=(WIDTH, panel * height / width + 0.35), squeeze=False

@@ -25,9 +25,20 @@ def test_values_out_of_range_are_clipped_not_rescaled():
     assert tile(torch.tensor([-3.0, 3.0]).view(1, 1, 1, 2), columns=1).tolist() == [[0.0, 1.0]]
 
 
-def test_only_grey_images_can_be_tiled():
-    with pytest.raises(CourseError, match=r"\(N, 1, H, W\)"):
-        tile(torch.zeros(2, 3, 4, 4), columns=2)
+def test_colours_stay_colours():
+    red = torch.full((2, 3, 2, 2), -1.0)
+    red[:, 0] = 1.0
+    canvas = tile(red, columns=2)
+    assert canvas.shape == (2, 5, 3)
+    assert canvas[0, 0].tolist() == [1.0, 0.0, 0.0]
+    assert canvas[0, 2].tolist() == [1.0, 1.0, 1.0]  # the gap
+    assert viz.sample_grid(red).axes[0].images[0].get_array().shape == (2, 5, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 4, 4), (2, 1, 4, 4, 4), (4, 4)])
+def test_what_is_neither_grey_nor_colour_cannot_be_tiled(shape):
+    with pytest.raises(CourseError, match="to draw a grid"):
+        tile(torch.zeros(shape), columns=2)
 
 
 def test_every_panel_has_the_same_fixed_grey_scale():
