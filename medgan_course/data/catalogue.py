@@ -5,10 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import Any
 
+from medgan_course.data.scale import GREY, Scale
 from medgan_course.errors import CourseError, did_you_mean
 
 FOLDER = Path(__file__).parent / "cards"
+
+# What the eighteen sets of MedMNIST have in common.
+MEDMNIST_HOMEPAGE = "https://medmnist.com"
+MEDMNIST_URL = "https://zenodo.org/records/10519652/files/{name}?download=1"
+MEDMNIST_PAPER = (
+    "Yang, Shi, Wei, Liu, Zhao, Ke, Pfister & Ni (2023). MedMNIST v2: a large-scale lightweight benchmark "
+    "for 2D and 3D biomedical image classification. Scientific Data 10, 41. doi:10.1038/s41597-022-01721-8"
+)
 
 
 @dataclass(frozen=True)
@@ -43,18 +53,31 @@ class Card:
         What the images show, and what the labels are for.
     class_names : tuple of str
         Name of label 0, 1, ...
+    dim : int
+        2 for images, 3 for volumes.
     channels : int
         1 for grey, 3 for colour, or the number of ``contrasts``.
     contrasts : tuple of str
         What the channels are, where they are different images of the same slice: ``"t1"``, ``"t2"``, ...
     counts : dict of str to tuple of int
         Images of each class in ``"train"``, ``"val"`` and ``"test"``; some sets have fewer splits.
+    images : dict of str to int
+        Images in each split: the sum of the counts, unless an image may have several labels.
+    multi_label : bool
+        Whether every class is a question of its own, to be answered for each image.
+    balance_confirmed : bool
+        Whether the counts are known from the files or a published table; else only their sum is.
     subjects : dict of str to tuple of int
         The subjects of each split, where the file numbers them.
     files : dict of int to File
         The file for every image side in pixels; empty if the set is computed.
+    scale : Scale
+        What -1 and 1 of the loaded images stand for. A computed set has one a contrast, with its truth.
     phantom : str
-        Module of ``medgan_course.data.phantom`` that computes the surrogate, or the set itself.
+        Module of ``medgan_course.data.phantom`` that computes the surrogate, or the set itself; the name of a
+        function may follow after a dot.
+    knobs : dict of str to value
+        What that function is given besides labels, size and seed.
     licence, source, homepage : str
         Terms, origin and address of the set.
     citation, faults : tuple of str
@@ -71,6 +94,7 @@ class Card:
     class_names: tuple[str, ...]
     channels: int
     counts: dict[str, tuple[int, ...]]
+    images: dict[str, int]
     files: dict[int, File]
     phantom: str
     licence: str
@@ -82,6 +106,11 @@ class Card:
     unsuitable: str
     contrasts: tuple[str, ...] = ()
     subjects: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    dim: int = 2
+    multi_label: bool = False
+    balance_confirmed: bool = True
+    scale: Scale = GREY
+    knobs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def content(self) -> str:
@@ -103,11 +132,19 @@ class Card:
             )
         return self.counts[split]
 
+    def sides(self, size: int | str) -> str:
+        """Return how a text gives the size of an image or a volume."""
+        return " × ".join([str(size)] * self.dim) + (" px" if self.dim == 2 else " voxels")
+
     def _repr_html_(self) -> str:
-        splits = ", ".join(f"{split} {sum(count):,}" for split, count in self.counts.items())
+        splits = ", ".join(f"{split} {count:,}" for split, count in self.images.items())
+        sizes = " or ".join(map(self.sides, self.files)) or f"{self.sides('n')} for any n"
+        labels = ", ".join(f"{label} {name}" for label, name in enumerate(self.class_names))
         rows: dict[str, str | list[str]] = {
-            "Images": f"{self.content}, {' or '.join(map(str, self.files)) or 'any number of'} px; {splits}",
-            "Labels": ", ".join(f"{label} {name}" for label, name in enumerate(self.class_names)),
+            "Images": f"{self.content}, {sizes}; {splits}",
+            "Labels": labels
+            + ("; any number of them" if self.multi_label else "")
+            + ("" if self.balance_confirmed else "; class balance to be confirmed"),
             "Source": self.source,
             "Licence": self.licence,
             "Intended use": self.intended,
@@ -139,9 +176,20 @@ def card(name: str) -> Card:
         fields[key] = tuple(fields.get(key, ()))
     for key in ("counts", "subjects"):
         fields[key] = {split: tuple(numbers) for split, numbers in fields.get(key, {}).items()}
+    fields["images"] = fields.get("images") or {
+        split: sum(count) for split, count in fields["counts"].items()
+    }
     fields["files"] = {
         int(size): File(**({"side": int(size)} | entry)) for size, entry in fields.get("files", {}).items()
     }
+    if "scale" in fields:
+        fields["scale"] = Scale(**fields["scale"])
+    if "medmnist" in fields:
+        fields["homepage"] = MEDMNIST_HOMEPAGE
+        fields["citation"] = (MEDMNIST_PAPER, *fields["citation"])
+        for side, md5 in fields.pop("medmnist").items():
+            own = f"{name}.npz" if side == "28" else f"{name}_{side}.npz"
+            fields["files"][int(side)] = File(own, int(side), md5, MEDMNIST_URL.format(name=own))
     return Card(name=name, **fields)
 
 

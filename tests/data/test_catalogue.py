@@ -1,6 +1,7 @@
 """The cards are complete, and say what the sets' publishers say."""
 
 import importlib.util
+from html import escape
 
 import pytest
 
@@ -20,16 +21,30 @@ def published(empty_home):
     return module.INFO
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in data.names() if data.card(name).homepage.endswith("medmnist.com")]
-)
+def medmnist_names():
+    return [name for name in data.names() if data.card(name).homepage == catalogue.MEDMNIST_HOMEPAGE]
+
+
+def test_all_sets_of_medmnist_have_a_card(published):
+    assert sorted(published) == medmnist_names()
+
+
+@pytest.mark.parametrize("name", medmnist_names())
 def test_card_agrees_with_medmnist(published, name):
     ours, theirs = data.card(name), published[name]
     assert ours.title == theirs["python_class"]
     assert list(ours.class_names) == list(theirs["label"].values())
     assert ours.channels == theirs["n_channels"]
     assert ours.licence == theirs["license"]
-    assert {split: sum(count) for split, count in ours.counts.items()} == theirs["n_samples"]
+    assert ours.images == theirs["n_samples"]
+    assert ours.multi_label == theirs["task"].startswith("multi-label")
+    assert ours.dim == (3 if name.endswith("3d") else 2)
+    for split, counts in ours.counts.items():
+        if ours.multi_label:
+            assert max(counts) < ours.images[split]
+        else:
+            assert sum(counts) == ours.images[split]
+    assert list(ours.files) == [28] + [int(key[4:]) for key in theirs if key.startswith("MD5_")]
     assert all(len(count) == len(theirs["label"]) for count in ours.counts.values())
     for size, file in ours.files.items():
         suffix = "" if size == 28 else f"_{size}"
@@ -43,7 +58,30 @@ def test_card_is_shown_whole(name):
     card = data.card(name)
     page = card._repr_html_()
     for text in (card.title, card.licence, card.source, *card.class_names, *card.faults, card.unsuitable):
-        assert text.replace("'", "&#x27;") in page
+        assert escape(text) in page
+
+
+def test_ordered_and_reversed_labels_say_so():
+    assert "ordinal" in data.card("retinamnist").task
+    assert data.card("breastmnist").class_names[0] == "malignant"
+    assert "NC" in data.card("dermamnist").licence
+
+
+def test_classes_of_the_sources_add_up():
+    """What MedMNIST drew from a published table cannot exceed it, and all of it was used."""
+    whole = {  # HAM10000 (Tschandl et al. 2018, table 1), Acevedo et al. (2020, table 1)
+        "dermamnist": (327, 514, 1099, 115, 1113, 6705, 142),
+        "bloodmnist": (1218, 3117, 1551, 2895, 1214, 1420, 3329, 2348),
+    }
+    for name, expected in whole.items():
+        counts = data.card(name).counts
+        assert tuple(map(sum, zip(*counts.values(), strict=True))) == expected
+
+
+def test_unconfirmed_balance_is_said():
+    for name in medmnist_names():
+        card = data.card(name)
+        assert ("class balance to be confirmed" in card._repr_html_()) is not card.balance_confirmed
 
 
 def test_another_set_is_another_card(tiny):
