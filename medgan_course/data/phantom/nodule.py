@@ -1,0 +1,412 @@
+r"""NODULE2D and NODULE3D: a nodule in a piece of lung, CT in Hounsfield units, and all that is true of it.
+
+Vessels branch through the lung, some with an airway beside them; some pieces hold a fissure, some a part of
+the chest wall with ribs and a nodule at the pleura. Everything is laid out in three dimensions, and a
+two-dimensional image is the plane through the middle of the nodule: a vessel is a tube where it lies in the
+plane and a dot where it crosses. A vessel of radius :math:`r` divides into two of radius :math:`r'` with
+
+.. math:: r^3 = 2 r'^3
+
+(Murray 1926, The physiological principle of minimum work, PNAS 12(3), 207-214).
+
+A benign nodule is round and smooth, some with a calcification; a malignant one is larger on average,
+lobulated, and spicules run from it into the lung. Both can be solid, part-solid or of ground glass. Sizes and
+densities overlap, and a few malignant nodules are nearly smooth.
+
+Positions are in mm from the middle of the image: x to the right, y down, z up. No result on it says anything
+about patients.
+"""
+
+import math
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d, normalize
+
+from medgan_course.data.phantom.common import Phantoms, Subjects, fineness, grid, paint, shares
+from medgan_course.data.scale import Scale
+from medgan_course.errors import CourseError, did_you_mean
+
+CLASSES = ("benign", "malignant")
+CONTRASTS = ("ct",)
+WINDOW = Scale(-1000.0, 400.0, "HU")
+FOV = 64.0  # mm, the side of the image
+COLUMNS = ("present", "x", "y", "z", "diameter", "spiculation", "density", "calcified")
+DENSITIES = ("solid", "part-solid", "ground glass")
+
+PSF = 0.45  # mm, standard deviation of the scanner's blurring
+CHUNK = {2: 16, 3: 4}  # subjects at a time
+FINE = {2: 128, 3: 56}  # the least side of the grid on which tissues are painted
+TREES = 10
+BRANCHINGS = 4
+BENT = 4.5  # mm, at most, that fields bend what is drawn straight
+LOBES = 6
+SPICULES = 22
+
+
+@cache
+def table() -> dict[str, dict[str, float]]:
+    """Return the attenuation (HU) of every tissue, and how much it varies between subjects."""
+    with open(Path(__file__).parent.parent / "tissues_lung.toml", "rb") as file:
+        return tomllib.load(file)
+
+
+TISSUES = tuple(table())
+(
+    MARROW, BONE, FAT, MUSCLE, CALCIFICATION, SOLID, LUMEN, VESSEL, GROUND_GLASS, FISSURE, LUNG,
+) = range(len(TISSUES))  # fmt: skip
+
+
+def phantoms(
+    subjects: Sequence[int],
+    *,
+    size: int,
+    seed: int,
+    labels: Sequence[int] | None = None,
+    contrasts: Sequence[str] = CONTRASTS,
+    dim: int = 2,
+    fov: float = FOV,
+    device: torch.device | str | None = None,
+) -> Phantoms:
+    """Compute a nodule in its surroundings for every subject.
+
+    Subject ``i`` of ``seed`` has the same lung and vessels, and the nodule is in the same place, whatever its
+    label; a chest wall that touches it is as far away as its size demands.
+
+    Parameters
+    ----------
+    subjects : sequence of int
+        Numbers of the subjects, from 0.
+    size : int
+        Image side in pixels, at least 16.
+    seed : int
+        Seed of the population.
+    labels : sequence of int, optional
+        0 benign, 1 malignant. Left out, everyone has their own, half and half.
+    contrasts : sequence of str
+        "ct", or none for the truth alone.
+    dim : {2, 3}
+        A plane, or a cube.
+    fov : float
+        Side of the image in mm.
+    device : torch.device or str, optional
+        Where the images are computed. Default: the CPU.
+
+    Returns
+    -------
+    Phantoms
+        CT on the scale :data:`WINDOW`. The lesion table gives the nodule's centre and diameter (mm, of its
+        body without the spicules), spiculation in [0, 1], density (a position in :data:`DENSITIES`) and
+        whether it is calcified. ``severity`` is the spiculation. Facts: ``"wall"``, whether the
+        chest wall is in the piece.
+
+    Raises
+    ------
+    CourseError
+        If there is no such contrast, label or dimension, the size is too small, or there is nobody.
+    """
+    for name in contrasts:
+        if name not in CONTRASTS:
+            raise CourseError(
+                f"The nodule phantom has no contrast {name!r}: {did_you_mean(name, list(CONTRASTS))}"
+            )
+    if size < 16:
+        raise CourseError(f"size is {size}, but a nodule needs at least 16 pixels.")
+    if dim not in CHUNK:
+        raise CourseError(f"dim is {dim!r}, but a nodule is computed in 2 or 3 dimensions.")
+    numbers = [int(subject) for subject in subjects]
+    given = None if labels is None else [int(label) for label in labels]
+    if given is not None and (len(given) != len(numbers) or not set(given) <= {0, 1}):
+        raise CourseError(f"{len(numbers)} subjects need as many labels, each 0 (benign) or 1 (malignant).")
+    parts = []
+    for start in range(0, max(len(numbers), 1), CHUNK[dim]):
+        part = slice(start, start + CHUNK[dim])
+        own = Subjects(numbers[part], seed, dim=dim, device=device)
+        parts.append(_part(own, None if given is None else given[part], size, contrasts, fov))
+    return Phantoms.joined(parts)
+
+
+def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
+    """Compute what stands in for NoduleMNIST3D: a cube of 28 mm around one nodule for every label.
+
+    Parameters
+    ----------
+    labels : sequence of int
+        0 benign, 1 malignant.
+    size : int
+        Side in voxels.
+    seed : int
+        Seed of the population.
+    first : int
+        Number of the first subject.
+
+    Returns
+    -------
+    Tensor
+        uint8 ``(N, size, size, size)``: -1000 HU is 0 and 400 HU is 255. The window and the side of the real
+        set's cubes are to be confirmed.
+    """
+    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=labels, dim=3, fov=28.0)
+    return ((made.images["ct"][:, 0] + 1) * 127.5).round().to(torch.uint8)
+
+
+def _part(
+    subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts: Sequence[str], fov: float
+) -> Phantoms:
+    dim, device = subjects.dim, subjects.device
+    own = (subjects.each(1, 0, 1)[:, 0] < 0.5).long()
+    label = own if labels is None else torch.tensor(labels, device=device)
+    factor = fineness(size, FINE[dim])
+    nodule = _nodule(subjects, label)
+    painted, inside, wall = _painted(subjects, nodule, size * factor, fov)
+    tissues = shares(painted, len(TISSUES), factor)
+    lesion = shares(inside.view(torch.uint8), 2, factor)[:, 1:] >= 0.5
+    hu = torch.tensor([[value["hu"], value["spread"]] for value in table().values()], device=device)
+    hu = hu[:, 0] + hu[:, 1] * subjects.stream(1).normal(len(TISSUES)).clamp(-2, 2)
+    images = {}
+    if "ct" in contrasts:
+        measured = subjects.stream(2)
+        mean = torch.einsum("nk,nk...->n...", hu, tissues)[:, None]
+        aired = tissues[:, [LUNG, GROUND_GLASS]].sum(dim=1, keepdim=True)
+        texture = 16 * measured.field(1, 3.0, size, fov) + 14 * measured.field(1, 14.0, size, fov)
+        noise = measured.uniform(18, 42)[:, None] * measured.normal(1, *[size] * dim)
+        images["ct"] = WINDOW.normalised(_blurred(mean + aired * texture + noise, PSF * size / fov))
+    return Phantoms(
+        images=images,
+        scales={name: WINDOW for name in images},
+        tissue_names=TISSUES,
+        tissues=tissues,
+        lesion=lesion,
+        lesion_columns=COLUMNS,
+        lesions=nodule["table"][:, None],
+        labels=label,
+        severity=nodule["table"][:, 5],
+        subject=torch.tensor(subjects.numbers, device=device),
+        seed=subjects.seed,
+        facts={"wall": wall},
+    )
+
+
+def _nodule(subjects: Subjects, label: Tensor) -> dict[str, Tensor]:
+    """Return the table ``(n, 8)``, and of what balls (``lobes`` (n, k, 4)) and cones the nodule is made."""
+    n, malignant = len(label), label == 1
+    draw = subjects.each(12, 0, 1).unbind(1)
+
+    def between(u: Tensor, benign: tuple[float, float], other: tuple[float, float]) -> Tensor:
+        low, high = (torch.where(malignant, other[i], benign[i]) for i in (0, 1))
+        return low + (high - low) * u
+
+    diameter = between(draw[0] ** 1.4, (4.0, 22.0), (7.0, 30.0))
+    spiculation = between(draw[1].sqrt(), (0.0, 0.12), (0.15, 1.0)) * torch.where(malignant, 1.0, draw[1])
+    density = (draw[2] > torch.where(malignant, 0.6, 0.75)).long()
+    density = density + (draw[2] > torch.where(malignant, 0.85, 0.85)).long()
+    calcified = (~malignant & (density == 0) & (draw[3] < 0.4)) | (
+        malignant & (density == 0) & (draw[3] < 0.06)
+    )
+    centre = subjects.normal(3).clamp(-1.5, 1.5) * 1.5
+    centre[:, 2] = 0
+    radius = diameter[:, None] / 2
+    # Balls on an ellipsoid: few and deep ones make a lobulated outline.
+    lumps = between(draw[4], (0.02, 0.18), (0.15, 0.5))[:, None, None]
+    stretch = 1 + 0.14 * subjects.normal(1, 3).clamp(-1.6, 1.6)
+    towards = normalize(subjects.normal(LOBES, 3), dim=-1)
+    sized = 1 - lumps[..., 0] * subjects.each(LOBES, 0.6, 1.6)
+    off = (radius * (1 - sized) * 1.25)[..., None] * towards
+    lobes = torch.cat([centre[:, None] + off, (radius * sized)[..., None]], dim=-1)
+    lobes = torch.cat(
+        [torch.cat([centre, 0.96 * radius * (1 - lumps[..., 0] * 0.5)], dim=1)[:, None], lobes], dim=1
+    )
+    # Spicules lie close to the plane z = 0 more often than chance has it, so that a slice shows them.
+    along = subjects.normal(SPICULES, 3) * torch.tensor([1.0, 1.0, 0.35 if subjects.dim == 2 else 1.0])
+    along = normalize(along.to(centre), dim=-1)
+    reach = subjects.each(SPICULES, 0.1, 1.0) ** 1.5 * spiculation[:, None] * (3.5 + 0.8 * radius)
+    base = subjects.each(SPICULES, 0.6, 1.2) * (0.5 + 0.045 * radius) * spiculation[:, None].sqrt()
+    thickness = torch.stack([base * 1.8, base * 0.35], dim=-1)
+    start = centre[:, None] + 0.8 * radius[..., None] * along
+    end = centre[:, None] + (radius + reach)[..., None] * along
+    # The solid core of a part-solid nodule; the calcification of a solid one: central, or popcorn.
+    core = torch.cat([centre + 0.2 * radius * towards[:, 0], radius * (0.35 + 0.3 * draw[5][:, None])], dim=1)
+    popcorn = (draw[6] < 0.4)[:, None, None]
+    grains = torch.where(
+        popcorn, 0.55 * radius[..., None] * towards[:, :3], 0.08 * radius[..., None] * towards[:, :3]
+    )
+    grains = torch.cat(
+        [
+            centre[:, None] + grains,
+            (radius * torch.where(popcorn[..., 0], 0.24, 0.36)).expand(n, 3)[..., None],
+        ],
+        dim=-1,
+    )
+    return {
+        "table": torch.cat(
+            [
+                torch.ones_like(radius), centre, diameter[:, None], spiculation[:, None],
+                density[:, None].float(), calcified[:, None].float(),
+            ],
+            dim=1,
+        ),
+        "lobes": lobes, "stretch": stretch, "core": core, "grains": grains,
+        "start": start, "end": end, "thickness": thickness,
+    }  # fmt: skip
+
+
+def _painted(
+    subjects: Subjects, nodule: dict[str, Tensor], side: int, fov: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the tissue map (uint8), the nodule (bool), each ``(n, *fine)``, and whether there is a wall."""
+    dim = subjects.dim
+    x, y, *rest = grid(side, fov, dim=dim, device=subjects.device)
+    z = rest[0] if rest else torch.zeros_like(x)
+    bend = subjects.field(4, 18.0, side, fov)
+    fine = subjects.field(2, 3.5, side, fov)
+    centre, diameter = nodule["table"][:, 1:4], nodule["table"][:, 4]
+
+    def each(values: Tensor) -> Tensor:
+        return values.view(-1, *[1] * dim)
+
+    # The lung, what branches through it, and a fissure.
+    painted = torch.full((len(subjects), *[side] * dim), LUNG, dtype=torch.uint8, device=subjects.device)
+    bent = (
+        x + (1.6 * bend[:, 0]).clamp(-BENT, BENT),
+        y + (1.6 * bend[:, 1]).clamp(-BENT, BENT),
+        z.expand_as(bend[:, 0]),
+    )
+    start, end, radius = _trees(subjects, fov)
+    paint(painted, _tubes(bent, start, end, radius, fov), VESSEL)
+    # An airway beside the first tree, wider than its vessels, with a wall.
+    beside = 2.6 * radius[:, :1, :1] * normalize(subjects.normal(1, 3), dim=-1)
+    own = slice(0, 2**BRANCHINGS - 1)
+    airway = start[:, own] + beside, end[:, own] + beside
+    paint(painted, _tubes(bent, *airway, 0.2 + radius[:, own], fov), VESSEL)
+    paint(painted, _tubes(bent, *airway, 0.72 * radius[:, own], fov), LUMEN)
+    angle, tilt, apart = subjects.uniform(0, math.pi), subjects.uniform(-0.6, 0.6), subjects.uniform(-1, 1)
+    across = (x * angle.cos() + y * angle.sin()) * tilt.cos() + z * tilt.sin() + 2.0 * bend[:, 2]
+    gap = across + torch.where(apart > 0, 6 + 14 * apart, -6 + 14 * apart)
+    paint(painted, (gap.abs() < 0.3) & (subjects.uniform(0, 1) < 0.3), FISSURE)
+
+    # The chest wall: pleura, muscle with ribs in it, fat.
+    wall = subjects.uniform(0, 1) < 0.35
+    angle, close = subjects.uniform(-math.pi, math.pi), subjects.uniform(-0.8, 0.45)
+    near = torch.where(
+        subjects.uniform(0, 1) < 0.6, each(diameter) / 2 * (0.75 - close), subjects.uniform(12, 22)
+    )
+    out = x * angle.cos() + y * angle.sin()
+    along = y * angle.cos() - x * angle.sin()
+    ends = each(centre[:, 0]) * angle.cos() + each(centre[:, 1]) * angle.sin()
+    depth = out - ends - near + (along**2 + z**2) / subjects.uniform(120, 260) + 0.7 * bend[:, 3]
+    thick, slant = subjects.uniform(7, 15), subjects.uniform(0.25, 0.7)
+    rib = (along * slant.sin() + z * slant.cos() + subjects.uniform(0, 30)).remainder(30) - 15
+    flat = ((depth - 5.2) / 3.4) ** 2 + (rib / 6.5) ** 2
+    paint(painted, (flat < 1) & wall, BONE)
+    paint(painted, (flat < 0.45 + 0.06 * fine[:, 0]) & wall, MARROW)
+    layers = (depth - 2.5).remainder(9.0) < 1.3 + 0.9 * fine[:, 1]
+    fat = (depth > thick + bend[:, 0]) | (depth > 3.2) & layers & (subjects.uniform(0, 1) < 0.6)
+    paint(painted, fat & wall & (depth > 0), FAT)
+    paint(painted, (depth > 0) & wall, MUSCLE)
+
+    # The nodule, slightly uneven.
+    uneven = (x + 0.3 * fine[:, 0], y + 0.3 * fine[:, 1], z.expand_as(bend[:, 0]))
+    body = _balls(uneven, nodule["lobes"], nodule["stretch"], centre)
+    inside = body | _tubes(uneven, nodule["start"], nodule["end"], nodule["thickness"], fov)
+    density, calcified = each(nodule["table"][:, 6]), each(nodule["table"][:, 7]) == 1
+    paint(painted, inside & (density == 0), SOLID)
+    paint(painted, inside, GROUND_GLASS)
+    paint(painted, _balls(uneven, nodule["core"][:, None]) & body & (density == 1), SOLID)
+    paint(painted, _balls(uneven, nodule["grains"]) & body & calcified, CALCIFICATION)
+    return painted, inside & ~((depth > 0) & wall), wall.flatten()
+
+
+def _trees(subjects: Subjects, fov: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return starts and ends ``(n, m, 3)`` and radii at both ends ``(n, m, 2)`` of vessels, in mm."""
+    n = len(subjects)
+    hilum = normalize(subjects.normal(1, 3), dim=-1)
+    begin = (subjects.each(TREES * 3, -0.5, 0.5).view(n, TREES, 3) - 0.45 * hilum) * fov
+    # Many vessels run in the planes in which lungs are seen; a plane alone shows only what is close to it.
+    flat = torch.tensor([1.0, 1.0, 0.25 if subjects.dim == 2 else 0.6], device=subjects.device)
+    begin[..., 2] *= 0.25 if subjects.dim == 2 else 0.7
+    heading = normalize((hilum + 0.6 * subjects.normal(TREES, 3)) * flat, dim=-1)
+    radius = 0.55 + 1.3 * subjects.each(TREES, 0, 1) ** 2
+    starts, ends, radii = [], [], []
+    for branching in range(BRANCHINGS):
+        count = TREES * 2**branching
+        length = subjects.each(count, 8, 17) * 0.85**branching
+        end = begin + length[..., None] * heading
+        starts.append(begin.view(n, TREES, -1, 3))
+        ends.append(end.view(n, TREES, -1, 3))
+        radii.append(torch.stack([radius, 0.9 * radius], dim=-1).view(n, TREES, -1, 2))
+        begin = end.repeat_interleave(2, dim=1)
+        spread = 0.5 * subjects.normal(count, 3) * flat
+        heading = torch.stack([heading + spread, heading - spread], dim=2).flatten(1, 2)
+        heading = normalize(heading + 0.15 * subjects.normal(2 * count, 3), dim=-1)
+        radius = radius.repeat_interleave(2, dim=1) / 2 ** (1 / 3)
+    start, end, radius = (torch.cat(parts, dim=2).flatten(1, 2) for parts in (starts, ends, radii))
+    return start, end, radius
+
+
+def _tubes(position: tuple[Tensor, ...], start: Tensor, end: Tensor, radius: Tensor, fov: float) -> Tensor:
+    r"""Return where a position is in one of ``m`` tapering tubes with round ends, bool ``(n, *fine)``.
+
+    With :math:`t` the place along a tube's axis :math:`\mathbf a + t(\mathbf b-\mathbf a)` that is nearest to
+    :math:`\mathbf p`, clipped to [0, 1],
+
+    .. math:: \|\mathbf p - \mathbf a - t(\mathbf b-\mathbf a)\| < (1-t)\,r_a + t\,r_b .
+
+    Positions may be bent by up to :data:`BENT` mm against the grid.
+    """
+    where = torch.zeros(position[0].shape, dtype=torch.bool, device=position[0].device)
+    side, axes = where.shape[-1], where.ndim - 1
+    # A tube fills little of the image: each is looked for in the box around it only.
+    reach = radius.amax(dim=-1, keepdim=True) + BENT
+    low, high = torch.minimum(start, end) - reach, torch.maximum(start, end) + reach
+    met = (low < fov / 2).all(dim=-1) & (high > -fov / 2).all(dim=-1)
+    if axes == 2:
+        met &= (low[..., 2] < 0) & (high[..., 2] > 0)
+    flip = torch.tensor([1.0, 1.0, -1.0], device=low.device)  # z is largest in the first plane
+    low, high = torch.minimum(low * flip, high * flip), torch.maximum(low * flip, high * flip)
+    first = ((low / fov + 0.5) * side).floor().long().clamp(0, side).tolist()
+    last = ((high / fov + 0.5) * side).ceil().long().clamp(0, side).tolist()
+    for i, m in met.nonzero().tolist():
+        box = tuple(slice(first[i][m][axis], last[i][m][axis]) for axis in reversed(range(axes)))
+        origin, axis = start[i, m], end[i, m] - start[i, m]
+        offset = torch.stack([p[i][box] for p in position], dim=-1) - origin
+        t = (offset @ (axis / (axis @ axis))).clamp_(0, 1)
+        away = (offset - t[..., None] * axis).square_().sum(dim=-1)
+        where[i][box] |= away < torch.lerp(radius[i, m, 0], radius[i, m, 1], t).square_()
+    return where
+
+
+def _balls(
+    position: tuple[Tensor, ...], balls: Tensor, stretch: Tensor | None = None, centre: Tensor | None = None
+) -> Tensor:
+    """Return where a position is in one of the balls ``(n, k, 4)``: centre, radius; bool ``(n, *fine)``.
+
+    ``stretch`` ``(n, 1, 3)`` makes them ellipsoids, and moves them apart from ``centre`` alike.
+    """
+    shape = (-1, *[1] * (position[0].ndim - 1))
+    if stretch is not None and centre is not None:
+        position = tuple(
+            centre[:, i].view(shape) + (p - centre[:, i].view(shape)) / stretch[:, 0, i].view(shape)
+            for i, p in enumerate(position)
+        )
+    where = torch.zeros(position[0].shape, dtype=torch.bool, device=position[0].device)
+    for k in range(balls.shape[1]):
+        away = sum((p - balls[:, k, i].view(shape)) ** 2 for i, p in enumerate(position))
+        where |= away < balls[:, k, 3].view(shape) ** 2
+    return where
+
+
+def _blurred(images: Tensor, sigma: float) -> Tensor:
+    """Return images ``(n, 1, *space)`` after a Gaussian of ``sigma`` pixels along each axis."""
+    reach = max(1, round(3 * sigma))
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=images.device) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, -1)
+    for axis in range(2, images.ndim):
+        lines = images.movedim(axis, -1)
+        edge = torch.cat([lines[..., :1].expand(*lines.shape[:-1], reach), lines,
+                          lines[..., -1:].expand(*lines.shape[:-1], reach)], dim=-1)  # fmt: skip
+        images = conv1d(edge.reshape(-1, 1, edge.shape[-1]), kernel).view(lines.shape).movedim(-1, axis)
+    return images.contiguous()
