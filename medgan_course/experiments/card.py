@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,23 @@ class ResultsCard:
             yield from (f"  {line}" for line in str(_scores(claim, self.seeds)).splitlines())
             yield f"  {_outcome(claim)}"
         yield ""
+        yield from self._circumstances()
+
+    def _repr_html_(self) -> str:
+        """Return the report for a page; how it came about unfolds."""
+        claims = "".join(
+            f"<p><strong>{escape(claim['verdict'])}</strong>: {escape(claim['statement'])}</p>"
+            f'<div style="overflow-x:auto">{_scores(claim, self.seeds)._repr_html_()}</div>'
+            f"<p>{escape(_outcome(claim))}</p>"
+            for claim in self.claims
+        )
+        circumstances = "".join(f"<li>{escape(line)}</li>" for line in self._circumstances())
+        return (
+            f'<div class="results-card"><p><strong>Results card: {escape(self.title)}</strong></p>{claims}'
+            f"<details><summary>How it came about</summary><ul>{circumstances}</ul></details></div>"
+        )
+
+    def _circumstances(self) -> Iterator[str]:
         if len(self.seeds) < 3:
             yield f"{len(self.seeds)} of the 3 seeds that a verdict needs: nothing can be shown yet."
         elif len(self.seeds) < 5:

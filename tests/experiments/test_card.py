@@ -168,6 +168,16 @@ def test_the_report_says_what_a_reader_needs():
         assert part in report
 
 
+def test_a_page_shows_the_same_report():
+    card = ResultsCard(**changed(("claims", 0, "statement"), "A < B & less."))
+    page = card._repr_html_()
+    assert "A &lt; B &amp; less." in page
+    for part in ("<strong>supported</strong>", "A minus B", "[-1, -0.8]", "floor", "75 %", "medgan run toy"):
+        assert part in page
+    assert "SURROGATE" not in page
+    assert "SURROGATE" in ResultsCard(**changed(("data", 0, "surrogate"), True))._repr_html_()
+
+
 def test_a_surrogate_is_said_wherever_the_numbers_are():
     card = ResultsCard(**changed(("data", 0, "surrogate"), True))
     assert card.is_surrogate
