@@ -147,6 +147,113 @@ def doctor() -> None:
 
 
 @main.group()
+def data() -> None:
+    """List, fetch and check the image sets: for whoever prepares a room without a network.
+
+    Files are looked for in the folder that the environment variable MEDGAN_DATA names, then in ~/.medmnist,
+    which is where they are put. Copy that folder to where all machines of the room see it, and let
+    MEDGAN_DATA name it there.
+    """
+
+
+@data.command("list")
+def list_sets() -> None:
+    """List the sets, and say which of their files are here."""
+    from medgan_course.data import command
+
+    for line in command.listing():
+        click.echo(line)
+
+
+@data.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show the card of set NAME: what it is, its licence and faults, what it is good for, whom to cite."""
+    from medgan_course.data import command
+
+    for line in command.description(name):
+        click.echo(line)
+
+
+@data.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--all-for",
+    "chapters",
+    is_flag=True,
+    help="The names are those of chapters, such as 04 or dcgan: fetch what they load.",
+)
+@click.option(
+    "--size",
+    "sizes",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Image side; repeatable. Default: the smallest of each set.",
+)
+def fetch(names: tuple[str, ...], chapters: bool, sizes: tuple[int, ...]) -> None:
+    r"""Bring the files of sets NAME... here, and say at the end which came and which did not.
+
+    Files that are here already stay as they are. Give the command again to go on after an interruption. The
+    exit status is 1 if anything is missing.
+
+    \b
+    medgan data fetch breastmnist pneumoniamnist --size 64
+    medgan data fetch --all-for 04
+    """
+    from medgan_course.data import command
+
+    if chapters and sizes:
+        raise click.UsageError("--size does not go with --all-for: a chapter knows the sizes that it loads.")
+    wanted: list[tuple[str, int | None]]
+    if chapters:
+        wanted = [*command.wanted_by(names)]
+    else:
+        wanted = [(name, size) for name in names for size in sizes or (None,)]
+    if not command.fetch(wanted, click.echo):
+        raise SystemExit(1)
+
+
+@data.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="Archive or folder of the original, as its publisher hands it out.",
+)
+def prepare(name: str, source: Path) -> None:
+    """Make the file of set NAME from an original that was got by hand."""
+    from medgan_course.data import command
+
+    click.echo(f"Wrote {command.prepare(name, source)}.")
+
+
+@data.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def verify(names: tuple[str, ...]) -> None:
+    """Compare files with their checksums and cards: those of sets NAME..., or all that are here.
+
+    A file is official (the publisher's bytes), rebuilt (others, but what the card describes), without a
+    checksum (made by the course), or damaged. The exit status is 1 if one is damaged, or if no file of a set
+    that is named is here.
+    """
+    from medgan_course.data import command
+
+    if not command.verify(names, click.echo):
+        raise SystemExit(1)
+
+
+@data.command()
+def where() -> None:
+    """Say where files are looked for, and what lies there."""
+    from medgan_course.data import command
+
+    for line in command.where():
+        click.echo(line)
+
+
+@main.group()
 def exercises() -> None:
     """Work on the students' notebooks."""
 

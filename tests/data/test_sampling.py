@@ -40,11 +40,11 @@ def test_budgets_in_all_have_the_shares_of_the_whole_and_are_nested():
 
 
 def test_budgets_worked_by_hand():
-    """Two classes, 6 and 2: the keys are 0, 1.5/6, 2.5/6, 3.5/6, 4.5/6, 5.5/6 and 0, 1.5/2 = 4.5/6."""
-    labels = torch.tensor([0] * 6 + [1] * 2)
-    counts = [shares(labels[stratified(labels, n)])[:2].tolist() for n in range(2, 9)]
-    assert counts[:4] == [[1, 1], [2, 1], [3, 1], [4, 1]]
-    assert counts[5:] == [[5, 2], [6, 2]]
+    """8 and 3 samples: keys 0, 3/16, 5/16, 7/16, 9/16, 11/16, 13/16, 15/16 and 0, 1/2, 5/6."""
+    labels = torch.tensor([0] * 8 + [1] * 3)
+    counts = [torch.bincount(labels[stratified(labels, n)]).tolist() for n in range(2, 12)]
+    assert counts[:6] == [[1, 1], [2, 1], [3, 1], [4, 1], [4, 2], [5, 2]]
+    assert counts[6:] == [[6, 2], [7, 2], [7, 3], [8, 3]]
 
 
 def test_the_rarest_class_is_not_left_out():

@@ -1,0 +1,255 @@
+"""What ``medgan data`` does: list the sets, show their cards, fetch, prepare and verify their files."""
+
+import hashlib
+import json
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from medgan_course.data import catalogue, files, layouts, originals
+from medgan_course.data.catalogue import Card, File
+from medgan_course.errors import CourseError, did_you_mean
+
+Say = Callable[[str], None]
+
+
+def listing() -> Iterator[str]:
+    """Yield a line for every set: name, what it shows, images, sizes, licence, and how its files are had."""
+    rows = [("name", "shows", "images", "sizes", "licence", "files")]
+    for card in map(catalogue.card, catalogue.names()):
+        images = f"{sum(card.images.values()):,}"
+        sizes = " ".join(map(str, card.files)) or "any"
+        sizes += " (3-D)" if card.dim == 3 else ""
+        rows.append((card.name, card.content, images, sizes, card.licence, availability(card)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def availability(card: Card) -> str:
+    """Return how the set's images are had: "computed", "here", "to fetch", "by hand", or a mixture."""
+    if not card.files:
+        return "computed"
+    distinct = list(dict.fromkeys(card.files.values()))
+    here = sum(locate(file) is not None for file in distinct)
+    otherwise = "to fetch" if distinct[0].url or card.name in originals.AUTOMATIC else "by hand"
+    if here in (0, len(distinct)):
+        return "here" if here else otherwise
+    return f"{here} of {len(distinct)} here, the others {otherwise}"
+
+
+def description(name: str) -> Iterator[str]:
+    """Yield the card of set ``name``, wrapped to 100 columns."""
+    card = catalogue.card(name)
+    yield card.title
+    for title, content in rows(card).items():
+        for index, item in enumerate([content] if isinstance(content, str) else content):
+            lead = f"  {title if index == 0 else '':13} "
+            yield textwrap.fill(item, 100, initial_indent=lead, subsequent_indent=" " * 16)
+
+
+def rows(card: Card) -> dict[str, str | list[str]]:
+    """Return what a card says, title by title: a sentence, or several."""
+    splits = ", ".join(f"{split} {n:,}" for split, n in card.images.items())
+    sizes = " or ".join(map(card.sides, card.files)) or f"{card.sides('n')} for any n"
+    labels = ", ".join(f"{label} {name}" for label, name in enumerate(card.class_names))
+    several = "; any number of them" if card.multi_label else ""
+    unsure = "" if card.balance_confirmed else "; class balance to be confirmed"
+    return {
+        "Name": card.name,
+        "Images": f"{card.content}, {sizes}; {splits}",
+        "Labels": labels + several + unsure,
+        "Source": card.source,
+        "Licence": card.licence,
+        "Address": card.homepage,
+        "Intended use": card.intended,
+        "Unsuitable": card.unsuitable,
+        "Known faults": list(card.faults),
+        "Cite": list(card.citation),
+        "Files": [f"{file.name}: {_identity(card, file)}" for file in dict.fromkeys(card.files.values())]
+        or "none, computed",
+    }
+
+
+def wanted_by(chapters: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the sets and sizes that chapters load, from the metadata ``medgan.data`` of their notebooks.
+
+    Parameters
+    ----------
+    chapters : iterable of str
+        Numbers or names: ``"04"``, ``"4"``, ``"dcgan"`` or ``"04_dcgan"``. Their notebooks lie in
+        ``chapters/`` of the current folder, or beside the package in a checkout.
+
+    Raises
+    ------
+    CourseError
+        If there is no such chapter, or its notebook cannot be read.
+    """
+    here, checkout = Path("chapters"), Path(__file__).parents[2] / "chapters"
+    folder = here if here.is_dir() else checkout
+    known = {path.stem: path for path in sorted(folder.glob("[0-9]*.ipynb"))}
+    if not known:
+        raise CourseError("There is no folder chapters/ here: change to the folder of the course.")
+    wanted: dict[tuple[str, int], None] = {}
+    for chapter in chapters:
+        for stem, path in known.items():
+            number, _, title = stem.partition("_")
+            if chapter in (stem, number, number.lstrip("0"), title):
+                wanted |= dict.fromkeys(_loaded_by(path))
+                break
+        else:
+            raise CourseError(f"There is no chapter {chapter!r}: {did_you_mean(chapter, known)}")
+    return list(wanted)
+
+
+def fetch(wanted: Iterable[tuple[str, int | None]], say: Say) -> bool:
+    """Bring the files of sets here, each one complete or not at all, and say at the end what came.
+
+    Parameters
+    ----------
+    wanted : iterable of (str, int or None)
+        Sets and image sides in pixels; None is the smallest.
+    say : callable
+        Takes the lines of the report.
+
+    Returns
+    -------
+    bool
+        Whether everything is here now.
+
+    Raises
+    ------
+    CourseError
+        Before anything is fetched, if there is no such set or size.
+    """
+    chosen: dict[File, Card] = {}
+    for name, size in wanted:
+        card = catalogue.card(name)
+        if not card.files:
+            say(f"{name} is computed: it needs no file.")
+            continue
+        chosen[card.file(min(card.files) if size is None else size)] = card
+    missing = {}
+    for file, card in chosen.items():
+        path = locate(file)
+        if path is not None:
+            say(f"Here already  {file.name}, {_in_words(path.stat().st_size)}, {path.parent}")
+            continue
+        say(f"Fetching      {file.name}")
+        try:
+            path = _fetched(card, file)
+            say(f"Came          {file.name}, {_in_words(path.stat().st_size)}, {path.parent}")
+        except (CourseError, files.UnreachableError) as error:
+            missing[file.name] = f"{error}".rstrip(".")
+            say(f"Missing       {file.name}: {missing[file.name]}.")
+    if chosen:
+        say(f"{len(chosen) - len(missing)} of {len(chosen)} files are here.")
+    return not missing
+
+
+def prepare(name: str, source: Path) -> Path:
+    """Make the file of set ``name`` from the archive or folder of its original, and return its path."""
+    catalogue.card(name)
+    return originals.prepare(name, source, files._own_folder())
+
+
+def verify(names: Iterable[str], say: Say) -> bool:
+    """Compare the files that are here with their checksums and their cards.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Sets; one of which no file is here fails. Without names, all sets.
+    say : callable
+        Takes the lines of the report.
+
+    Returns
+    -------
+    bool
+        Whether no file is damaged and no set that was asked for is absent.
+    """
+    asked = list(names)
+    good = True
+    for card in map(catalogue.card, asked or catalogue.names()):
+        here = 0
+        for file, size in {file: size for size, file in card.files.items()}.items():
+            found = files.find(file)
+            if found is None:
+                continue
+            here += 1
+            md5 = hashlib.md5(found.content, usedforsecurity=False).hexdigest()
+            kind = "no checksum" if file.md5 is None else "official" if file.md5 == md5 else "rebuilt"
+            try:
+                for split in card.counts:
+                    layouts.read(found, card, size, split)
+                say(f"{kind:12} {file.name}, MD5 {md5}")
+            except CourseError as error:
+                good = False
+                say(f"damaged      {error}")
+        if asked and not card.files:
+            say(f"computed     {card.name} has no file.")
+        elif asked and not here:
+            good = False
+            say(f"absent       No file of {card.name} is here.")
+    return good
+
+
+def where() -> Iterator[str]:
+    """Yield the data roots, and under each the files of the sets that are taken from there."""
+    lying: dict[Path, list[tuple[str, File, Path]]] = {root: [] for root, _ in files._roots()}
+    if len(lying) == 1:
+        yield "MEDGAN_DATA is not set."
+    for name in catalogue.names():
+        for file in dict.fromkeys(catalogue.card(name).files.values()):
+            path = locate(file)
+            if path is not None:
+                root = next(root for root in lying if path.is_relative_to(root))
+                lying[root].append((name, file, path))
+    for root, found in lying.items():
+        total = sum(path.stat().st_size for *_, path in found)
+        yield f"{root}: {len(found)} files, {_in_words(total)}" if found else f"{root}: nothing"
+        for name, _, path in found:
+            yield f"  {name:16} {_in_words(path.stat().st_size):>9}  {path.relative_to(root)}"
+
+
+def locate(file: File) -> Path | None:
+    """Return where ``file`` lies, or None. It is not read."""
+    for root, _ in files._roots():
+        for path in (root / "medmnist" / file.name, root / "sets" / file.name, root / file.name):
+            if path.is_file():
+                return path
+    return None
+
+
+def _loaded_by(notebook: Path) -> list[tuple[str, int]]:
+    try:
+        pairs = json.loads(notebook.read_text("utf-8"))["metadata"]["medgan"]["data"]
+        return [(str(name), int(size)) for name, size in pairs]
+    except KeyError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise CourseError(
+            f"{notebook} is no notebook, or its medgan.data no list of sets and sizes."
+        ) from error
+
+
+def _fetched(card: Card, file: File) -> Path:
+    if file.url is not None:
+        return files.download(file).path
+    if card.name in originals.AUTOMATIC:
+        return originals.prepare(card.name, None, files._own_folder())
+    raise files.UnreachableError(
+        f"it cannot be downloaded: get the original from {card.homepage} and give it to "
+        f"medgan data prepare {card.name} --from"
+    )
+
+
+def _identity(card: Card, file: File) -> str:
+    if file.url is not None:
+        return f"MD5 {file.md5}, {file.url}"
+    how = "downloaded" if card.name in originals.AUTOMATIC else "got by hand"
+    return f"made by the course from the original, which is {how}"
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
