@@ -1,0 +1,145 @@
+"""RET2D: every subject is their own, the truth is where the picture says, and grades are counted."""
+
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+from medgan_course.data.phantom import retina
+from medgan_course.errors import CourseError
+
+
+def test_a_subject_is_the_same_in_every_batch_and_order():
+    together = retina.phantoms(range(retina.CHUNK + 2), size=32, seed=3)
+    other = retina.phantoms([retina.CHUNK, 5], size=32, seed=3)
+    for here, there in ((retina.CHUNK, 0), (5, 1)):
+        assert torch.equal(together.images["rgb"][here], other.images["rgb"][there])
+        assert torch.equal(together.tissues[here], other.tissues[there])
+        assert torch.equal(together.lesions[here], other.lesions[there])
+    assert together.images["rgb"].shape == (retina.CHUNK + 2, 3, 32, 32)
+    assert together.images["rgb"].abs().max() <= 1
+    assert not torch.equal(retina.phantoms([5], size=32, seed=4).images["rgb"][0], together.images["rgb"][5])
+
+
+def test_a_subject_is_the_same_at_every_size():
+    small = retina.phantoms(range(6), size=32, seed=0).images["rgb"]
+    large = avg_pool2d(retina.phantoms(range(6), size=128, seed=0).images["rgb"], 4)
+    assert (small - large).abs().mean() < 0.03
+
+
+def test_a_grade_changes_nothing_but_the_lesions():
+    well = retina.phantoms(range(4), size=64, seed=0, labels=[0] * 4)
+    ill = retina.phantoms(range(4), size=64, seed=0, labels=[3] * 4)
+    same = (ill.share("exudate", "haemorrhage", "microaneurysm") == 0) & (
+        well.share("cup", "disc") == ill.share("cup", "disc")
+    )
+    difference = (well.images["rgb"] - ill.images["rgb"]).abs().amax(dim=1, keepdim=True)
+    assert difference[same].median() < 0.01
+    assert not well.lesion.any()
+    assert ill.lesion.flatten(1).any(dim=1).all()
+
+
+def test_grades_follow_from_counts():
+    counts = torch.tensor(
+        [[0, 0, 0, 0], [1, 0, 0, 0], [24, 0, 0, 0], [0, 1, 0, 0],
+         [2, 0, 1, 0], [2, 11, 9, 0], [2, 12, 0, 0], [0, 0, 0, 1]]
+    )  # fmt: skip
+    assert retina.grade(counts).tolist() == [0, 1, 1, 2, 2, 2, 3, 4]
+    every = torch.cartesian_prod(*(torch.arange(k + 1) for k in (3, 28, 3, 1)))
+    for kind in range(4):
+        more = every.clone()
+        more[:, kind] += 1
+        assert (retina.grade(more) >= retina.grade(every)).all()
+
+
+def test_labels_are_the_grades_asked_for_and_severity_is_their_order():
+    wanted = [i % 5 for i in range(20)]
+    made = retina.phantoms(range(20), size=16, seed=1, labels=wanted)
+    assert made.labels.tolist() == wanted
+    assert torch.equal((made.severity * 5).long(), made.labels)
+    assert torch.equal(retina.grade(made.facts["counts"]), made.labels)
+    kinds = made.lesions[:, :, 1][made.lesions[:, :, 0] > 0]
+    assert torch.equal(kinds.long().bincount(minlength=4), made.facts["counts"].sum(dim=0))
+    free = retina.phantoms(range(40), size=16, seed=1).labels.bincount(minlength=5)
+    assert free.min() > 2
+
+
+def test_the_picture_shows_the_truth():
+    made = retina.phantoms(range(12), size=128, seed=0, labels=[3] * 12)
+    red, green, _ = made.images["rgb"].unbind(1)
+    plain = made.share("retina") > 0.99
+
+    def contrast(channel, *names):
+        """Return how much brighter some tissue is than the retina beside it."""
+        here = made.share(*names) > 0.8
+        near = (max_pool2d(here.float(), 9, 1, 4) > 0) & plain
+        return channel[here[:, 0]].mean() - channel[near[:, 0]].mean()
+
+    assert contrast(green, "vein") < -0.1
+    assert contrast(green, "artery") < -0.05
+    assert contrast(green, "vein") < contrast(green, "artery")
+    assert contrast(red, "vein") < contrast(red, "artery") - 0.03
+    assert contrast(green, "haemorrhage") < -0.15
+    assert contrast(green, "exudate") > 0.15
+    assert contrast(green, "cup", "disc") > 0.15
+    assert contrast(green, "cup") > contrast(green, "disc")
+    far = max_pool2d(1 - made.share("outside"), 7, 1, 3) == 0
+    assert (made.images["rgb"].amax(dim=1, keepdim=True)[far] < -0.9).all()
+    assert made.share("vein").sum() > made.share("artery").sum()
+
+
+def test_no_vessel_crosses_the_fovea_which_is_dark_and_temporal():
+    made = retina.phantoms(range(20), size=128, seed=5, labels=[0] * 20)
+    x, y = retina.grid(128, 45 * retina.MM_PER_DEGREE)
+    fovea, disc = made.facts["fovea"], made.facts["disc"]
+
+    def within(centre, radius):
+        return ((x - centre[:, :1, None]) ** 2 + (y - centre[:, 1:, None]) ** 2) < radius**2
+
+    vessels = made.share("artery", "vein")[:, 0]
+    assert vessels[within(fovea, 0.4)].max() == 0
+    green = made.images["rgb"][:, 1]
+    near, around = within(fovea, 0.5), within(fovea, 2.4) & ~within(fovea, 1.8)
+    for i in range(20):
+        assert green[i][near[i]].mean() < green[i][around[i]].mean()
+    # In a left eye the fovea lies to the right of the disc, in a right eye to the left.
+    assert torch.equal((fovea - disc)[:, 0] < 0, made.facts["eye"] == 1)
+    assert 0 < made.facts["eye"].sum() < 20
+    assert ((fovea - disc).norm(dim=1) - 4.5).abs().max() < 0.6
+
+
+def test_low_resolution_is_the_mean_of_pixels():
+    made = retina.phantoms(range(2), size=64, seed=0, contrasts=("rgb", "low"))
+    assert torch.equal(made.images["low"], avg_pool2d(made.images["rgb"], retina.LOW))
+
+
+def test_surrogates_have_the_layout_of_the_sets():
+    images = retina.render([0, 4, 2], size=28, seed=0, first=7)
+    assert images.shape == (3, 28, 28, 3)
+    assert images.dtype == torch.uint8
+    assert torch.equal(images[1], retina.render([4], size=28, seed=0, first=8)[0])
+    photographs, first, second = retina.render_vessels([0, 0], size=96, seed=0)
+    assert photographs.shape == (2, 96, 96, 3)
+    assert first.dtype == second.dtype == torch.bool
+    assert (first | second).equal(first)
+    assert 0.04 < first.float().mean() < 0.14  # CHASE_DB1: 0.06 to 0.09
+
+
+def test_subjects_differ():
+    pictures = retina.phantoms(range(12), size=32, seed=0, labels=[0] * 12).images["rgb"].flatten(1)
+    assert (torch.cdist(pictures, pictures) + 1e9 * torch.eye(12)).min() > 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"contrasts": ("rbg",)}, "did you mean 'rgb'"),
+        ({"centre": "lens"}, "macula"),
+        ({"labels": [5]}, "grades from 0 to 4"),
+        ({"labels": [1, 2]}, "one for each subject"),
+        ({"size": 8}, "at least 16"),
+        ({"size": 30, "contrasts": ("low",)}, "multiple of 4"),
+    ],
+)
+def test_mistakes_are_named(wrong, said):
+    with pytest.raises(CourseError, match=said):
+        retina.phantoms([0], **({"size": 32, "seed": 0} | wrong))
