@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 
 import torch
 from torch import Tensor
 
-from medgan_course.data import files, layouts, surrogate
+from medgan_course.data import files, layouts, notices, surrogate
 from medgan_course.data.batches import Batches, Paired, Unpaired
 from medgan_course.data.catalogue import Card, card, names, table
-from medgan_course.data.phantom.head import Heads, heads
+from medgan_course.data.layouts import Arrays
+from medgan_course.data.phantom.common import Phantoms
 from medgan_course.data.resize import area
+from medgan_course.data.scale import GREY, Scale
 from medgan_course.data.surrogate import surrogates_in_use
 from medgan_course.errors import CourseError, did_you_mean
 
@@ -30,18 +33,20 @@ class Dataset:
     split : str
         ``"train"``, ``"val"`` or ``"test"``.
     images : Tensor
-        float32 ``(N, C, size, size)`` in [-1, 1].
+        float32 ``(N, C, size, size)``, of volumes ``(N, C, size, size, size)``, in [-1, 1].
     labels : Tensor
-        int64 ``(N,)``, positions in ``class_names``.
+        int64 ``(N,)``, positions in ``class_names``; where an image may have several, ``(N, K)`` of 0 and 1.
     source : str
         One sentence that says where the images come from.
     is_surrogate : bool
         Whether they are phantoms in the place of real images.
+    scales : tuple of Scale
+        What -1 and 1 stand for: one for all channels, or one for each contrast.
     mask : Tensor or None
-        bool ``(N, 1, size, size)``: the lesions, where the set has them drawn.
+        bool, as ``images`` with one channel: the lesions, where the set has them drawn.
     subject : Tensor or None
-        int64 ``(N,)``: whose image it is, where that is known. No subject is in two splits.
-    truth : Heads or None
+        int64 ``(N,)``: whose image it is, where that is known. No subject is in two splits, unless asked for.
+    truth : Phantoms or None
         All that is true of the images of a computed set: tissues, lesions, severity.
     """
 
@@ -52,9 +57,10 @@ class Dataset:
     labels: Tensor
     source: str
     is_surrogate: bool = False
+    scales: tuple[Scale, ...] = (GREY,)
     mask: Tensor | None = None
     subject: Tensor | None = None
-    truth: Heads | None = None
+    truth: Phantoms | None = None
 
     @property
     def name(self) -> str:
@@ -73,8 +79,49 @@ class Dataset:
         """Return the endless, shuffled stream of mini-batches that training takes its steps from."""
         return Batches(self.images, self.labels, batch_size, seed=seed)
 
+    @property
+    def scale(self) -> Scale:
+        """What -1 and 1 stand for, in every channel.
+
+        Raises
+        ------
+        CourseError
+            If it is not the same in every contrast.
+        """
+        if len(set(self.scales)) > 1:
+            raise CourseError(
+                f"The contrasts of {self.card.title} have scales of their own: ask scales, or restored(...)."
+            )
+        return self.scales[0]
+
+    def restored(self, *contrasts: str) -> Tensor:
+        """Return the images in the unit of their scale: grey levels, Hounsfield units.
+
+        Parameters
+        ----------
+        contrasts : str
+            Those wanted; left out, all channels.
+
+        Returns
+        -------
+        Tensor
+            float32, as ``images``. What the scale clipped stays clipped.
+
+        Raises
+        ------
+        CourseError
+            If there is no such contrast.
+        """
+        if len(self.scales) == 1:
+            return self.scales[0].restored(self.contrast(*contrasts) if contrasts else self.images)
+        known = self.card.contrasts
+        parts = {name: self.contrast(name) for name in contrasts or known}
+        return torch.cat(
+            [self.scales[known.index(name)].restored(images) for name, images in parts.items()], dim=1
+        )
+
     def contrast(self, *names: str) -> Tensor:
-        """Return the channels called ``names``, ``(N, len(names), size, size)`` in [-1, 1].
+        """Return the contrasts called ``names`` in [-1, 1], as ``images`` with the channels of these.
 
         Raises
         ------
@@ -85,7 +132,8 @@ class Dataset:
         for name in names:
             if name not in known:
                 raise CourseError(f"{self.card.title} has no contrast {name!r}: {did_you_mean(name, known)}")
-        return self.images[:, [known.index(name) for name in names]]
+        each = self.card.channels // len(known)
+        return self.images[:, [each * known.index(name) + i for name in names for i in range(each)]]
 
     def paired(self, source: str, target: str) -> Paired:
         """Return every slice in two contrasts: a whole for :class:`~medgan_course.data.batches.Stream`."""
@@ -122,12 +170,19 @@ class Dataset:
         return Unpaired(self.contrast(a)[first], self.contrast(b)[~first])
 
     def _summary(self) -> dict[str, str]:
-        counts = torch.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        several = self.labels.ndim > 1
+        counts = self.labels.sum(dim=0) if several else self.labels.bincount(minlength=len(self.class_names))
+        spans = zip(self.card.contrasts if len(self.scales) > 1 else [""], self.scales, strict=True)
         return {
-            "Images": f"{len(self):,} ({self.split}), {self.size} × {self.size} px, {self.card.content}",
+            "Images": f"{len(self):,} ({self.split}), {self.card.sides(self.size)}, {self.card.content}",
             "Labels": ", ".join(
                 f"{label} {name} ({n:,})"
-                for label, (name, n) in enumerate(zip(self.class_names, counts, strict=True))
+                for label, (name, n) in enumerate(zip(self.class_names, counts.tolist(), strict=True))
+            )
+            + ("; any number of them" if several else ""),
+            "Scale": "; ".join(
+                f"{name} -1 is {scale.low:g} and 1 is {scale.high:g} {scale.unit}".strip()
+                for name, scale in spans
             ),
             "Source": self.source,
             "Licence": "none needed, computed" if self.is_surrogate else self.card.licence,
@@ -144,7 +199,14 @@ class Dataset:
         return f"<strong>{self._title}</strong>{table(self._summary())}"
 
 
-def load(name: str, *, size: int = 28, split: str = "train", download: bool = True) -> Dataset:
+def load(
+    name: str,
+    *,
+    size: int = 28,
+    split: str = "train",
+    download: bool = True,
+    subjects_in_several_splits: bool = False,
+) -> Dataset:
     """Load one split of an image set.
 
     The file is taken from the folder that the environment variable ``MEDGAN_DATA`` names, else from
@@ -162,21 +224,27 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
         Which part of the set; some have fewer.
     download : bool
         Whether a file may be fetched.
+    subjects_in_several_splits : bool
+        Share out the images, not the subjects, so that a subject has some in every split: the usual mistake,
+        to be shown, and to be measured against the right split. The splits are as large as the right ones.
 
     Returns
     -------
     Dataset
-        Images in [-1, 1] (of a file: grey level / 127.5 - 1), labels, card, and where they come from.
+        Images in [-1, 1] (of 8 bit: grey level / 127.5 - 1), labels, card, and where they come from.
 
     Raises
     ------
     CourseError
         If there is no such set, size or split; if ``MEDGAN_DATA`` is not a readable folder; if a file is
-        damaged or not the set's; if a download has the wrong checksum or finds no disk space. Existing files
-        stay as they are.
+        damaged or not the set's; if a download has the wrong checksum or finds no disk space; if subjects
+        shall be in several splits of a set that does not number them. Existing files stay as they are.
     """
     described = card(name)
     described.count(split)
+    if subjects_in_several_splits and not described.subjects:
+        reason = "does not say whose image is whose" if described.files else "has one image a subject"
+        raise CourseError(f"{described.title} {reason}: leave out subjects_in_several_splits.")
     if not described.files:
         return _computed(described, size, split)
     file = described.file(size)
@@ -190,37 +258,56 @@ def load(name: str, *, size: int = 28, split: str = "train", download: bool = Tr
         except files.UnreachableError as error:
             reason = f"{file.name} is in no data folder of this machine and {error}"
             surrogate.announce(described, size, reason)
+
+    def arrays(part: str) -> Arrays:
+        if found is None:
+            return surrogate.arrays(name, size, part)
+        return layouts.read(found, described, size, part)
+
     if found is None:
-        arrays, source = (
-            surrogate.arrays(name, size, split),
-            f"Surrogate: computed phantoms, because {reason}.",
-        )
+        source = f"Surrogate: computed phantoms, because {reason}."
     else:
-        arrays, source = layouts.read(found, described, size, split), found.describe(file)
-    mask = None if arrays.mask is None else _shrunk(arrays.mask[:, None].float(), size) >= 0.5
+        source = found.describe(file)
+        notices.licence(described)
+    if subjects_in_several_splits:
+        taken = _mixed({part: arrays(part) for part in described.counts}, split)
+        source += " Split by image: subjects are in several splits, so scores say nothing about new subjects."
+    else:
+        taken = arrays(split)
     return Dataset(
         described,
         size,
         split,
-        _shrunk(_scaled(arrays.pixels), size),
-        arrays.labels.clone(),
+        _shrunk(_scaled(taken.pixels, described), size),
+        taken.labels.clone(),
         source,
         is_surrogate=found is None,
-        mask=mask,
-        subject=None if arrays.subject is None else arrays.subject.clone(),
+        scales=(described.scale,),
+        mask=None if taken.mask is None else _shrunk(taken.mask[:, None].float(), size) >= 0.5,
+        subject=None if taken.subject is None else taken.subject.clone(),
     )
 
 
+def _mixed(parts: dict[str, Arrays], split: str) -> Arrays:
+    """Share out the images of all splits anew, whosever they are."""
+    sizes = [len(part.labels) for part in parts.values()]
+    order = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(0))
+    chosen = dict(zip(parts, order.split(sizes), strict=True))[split]
+    whole = zip(*parts.values(), strict=True)
+    return Arrays._make(None if one[0] is None else torch.cat(one)[chosen] for one in whole)
+
+
 def _computed(described: Card, size: int, split: str) -> Dataset:
-    labels, first = surrogate.population(described, split)
-    truth = _heads(described.name, size, split)
+    truth = _phantoms(described.name, size, split)
+    first, last = truth.subject[0], truth.subject[-1]
     return Dataset(
         described,
         size,
         split,
         torch.cat([truth.images[name] for name in described.contrasts], dim=1),
-        labels,
-        f"Computed phantoms, subjects {first} to {first + len(labels) - 1} of seed {truth.seed}.",
+        truth.labels.clone(),
+        f"Computed phantoms, subjects {first} to {last} of seed {truth.seed}.",
+        scales=tuple(truth.scales[name] for name in described.contrasts),
         mask=truth.lesion.clone(),
         subject=truth.subject.clone(),
         truth=truth,
@@ -228,15 +315,18 @@ def _computed(described: Card, size: int, split: str) -> Dataset:
 
 
 @lru_cache(maxsize=4)
-def _heads(name: str, size: int, split: str) -> Heads:
-    labels, first = surrogate.population(card(name), split)
+def _phantoms(name: str, size: int, split: str) -> Phantoms:
+    described = card(name)
+    labels, first = surrogate.population(described, split)
+    family = import_module(f"medgan_course.data.phantom.{described.phantom}")
     # Another seed than that of surrogates: nobody is in both.
-    return heads(
+    return family.phantoms(
         range(first, first + len(labels)),
         size=size,
         seed=surrogate.SEED + 1,
-        contrasts=card(name).contrasts,
-        lesions=(labels == 1).tolist(),
+        labels=labels.tolist(),
+        contrasts=described.contrasts,
+        **described.knobs,
     )
 
 
@@ -244,7 +334,13 @@ def _shrunk(images: Tensor, size: int) -> Tensor:
     return images if images.shape[-1] == size else area(images, size)
 
 
-def _scaled(grey: Tensor) -> Tensor:
-    """Return uint8 ``(N, H, W)`` or ``(N, H, W, C)`` as float32 ``(N, C, H, W)`` in [-1, 1]."""
-    images = grey[:, None] if grey.ndim == 3 else grey.movedim(-1, 1)
-    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)
+def _scaled(values: Tensor, described: Card) -> Tensor:
+    """Return ``(N, *space)`` or ``(N, *space, C)`` as float32 ``(N, C, *space)`` in [-1, 1].
+
+    The 256 levels of uint8 span the set's scale; other numbers are in its unit.
+    """
+    scale = GREY if values.dtype == torch.uint8 else described.scale
+    images = values[:, None] if values.ndim == 1 + described.dim else values.movedim(-1, 1)
+    images = images.to(torch.float32, memory_format=torch.contiguous_format)
+    # As Scale.normalised, but in place: there are sets of gigabytes.
+    return images.sub_(scale.low).mul_(2).div_(scale.high - scale.low).sub_(1).clamp_(-1, 1)

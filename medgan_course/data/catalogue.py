@@ -117,6 +117,17 @@ class Card:
         """What the images show, such as "chest X-ray"."""
         return f"{self.organ} {self.modality}"
 
+    @property
+    def restrictions(self) -> str:
+        """What the licence forbids or demands beyond naming the source; "" if nothing."""
+        rules = {
+            "NC": "no commercial use",
+            "SA": "what is derived from the images must carry the same licence",
+            "ND": "nothing derived from the images may be passed on",
+        }
+        parts = self.licence.replace("-", " ").split()
+        return "; ".join(rule for part, rule in rules.items() if part in parts)
+
     def file(self, size: int) -> File:
         """Return the file of images ``size`` pixels wide."""
         if size not in self.files:

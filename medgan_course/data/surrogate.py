@@ -1,17 +1,17 @@
 """Phantoms in the place of a set that cannot be had, and the notice that nobody can overlook."""
 
-import sys
 from functools import lru_cache
-from html import escape
 from importlib import import_module
 
 import torch
 from torch import Tensor
 
+from medgan_course.data import notices
 from medgan_course.data.catalogue import Card, card
 from medgan_course.data.layouts import Arrays
 
 SEED = 0
+MOST = 5000  # phantoms in a split; larger sets get a smaller stand-in with the same shares of classes
 
 _announced: set[tuple[str, int]] = set()
 
@@ -21,29 +21,68 @@ def surrogates_in_use() -> frozenset[str]:
     return frozenset(name for name, _ in _announced)
 
 
-def population(card: Card, split: str) -> tuple[Tensor, int]:
-    """Return the labels of the subjects of ``split``, shuffled, and the number of the first of them."""
-    counts = card.counts
-    position = list(counts).index(split)
-    first = sum(sum(counts[earlier]) for earlier in list(counts)[:position])
-    labels = torch.repeat_interleave(torch.arange(len(counts[split])), torch.tensor(counts[split]))
-    shuffle = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED + position))
-    return labels[shuffle], first
+def population(card: Card, split: str, most: int | None = None) -> tuple[Tensor, int]:
+    """Return the labels of the subjects of ``split``, shuffled, and the number of the first of them.
+
+    Parameters
+    ----------
+    card : Card
+        The set.
+    split : str
+        The split; no subject is in two.
+    most : int, optional
+        If the split has more images, so many subjects, with its shares of classes and at least one of each.
+
+    Returns
+    -------
+    labels : Tensor
+        int64 ``(n,)``; ``(n, K)`` of 0 and 1 if the set has several labels an image, each with its own share,
+        independent of the others.
+    first : int
+        Number of the first subject.
+    """
+    position = list(card.counts).index(split)
+    first = sum(list(card.images.values())[:position])
+    n = card.images[split] if most is None else min(most, card.images[split])
+    counts = _shared(card.counts[split], card.images[split], n)
+    generator = torch.Generator().manual_seed(SEED + position)
+    if card.multi_label:
+        ranks = [torch.randperm(n, generator=generator) for _ in counts]
+        labels = torch.stack(
+            [(rank < count).long() for rank, count in zip(ranks, counts, strict=True)], dim=1
+        )
+        return labels, first
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    return labels[torch.randperm(len(labels), generator=generator)], first
+
+
+def _shared(counts: tuple[int, ...], images: int, n: int) -> list[int]:
+    """Return the counts among ``n`` images instead of ``images``; the largest takes what rounding leaves."""
+    if n == images:
+        return list(counts)
+    shared = [max(1, round(count * n / images)) for count in counts]
+    shared[shared.index(max(shared))] += round(sum(counts) * n / images) - sum(shared)
+    return shared
 
 
 @lru_cache(maxsize=4)
 def arrays(name: str, size: int, split: str) -> Arrays:
-    """Compute a split of phantoms with the counts of the real one; no subject is in two splits.
+    """Compute a split of phantoms, at most :data:`MOST`, with the labels of the real one.
 
-    Every image is a subject of its own, also where the real set has several images of one.
+    Nobody is in two splits. Every image is a subject of its own, also where the real set has several images
+    of one. Where an image may have several labels, the phantom is ill if any of them says so, and which it is
+    cannot be seen.
     """
-    labels, first = population(card(name), split)
-    phantom = import_module(f"medgan_course.data.phantom.{card(name).phantom}")
-    rendered = phantom.render(labels.tolist(), size=size, seed=SEED, first=first)
-    if not card(name).contrasts:
-        return Arrays(rendered, labels)
-    pixels, mask = rendered
-    return Arrays(pixels, labels, mask, first + torch.arange(len(labels)))
+    described = card(name)
+    labels, first = population(described, split, MOST)
+    module, _, function = described.phantom.partition(".")
+    render = getattr(import_module(f"medgan_course.data.phantom.{module}"), function or "render")
+    shown = labels.any(dim=1).long() if described.multi_label else labels
+    rendered = render(shown.tolist(), size=size, seed=SEED, first=first, **described.knobs)
+    pixels, *others = rendered if isinstance(rendered, tuple) else (rendered,)
+    mask = others[0] if others else None
+    subject = first + torch.arange(len(labels)) if described.subjects else None
+    return Arrays(pixels, labels, mask, subject)
 
 
 def announce(card: Card, size: int, reason: str) -> None:
@@ -60,24 +99,4 @@ def announce(card: Card, size: int, reason: str) -> None:
         f"Pictures and numbers below describe the phantoms, not {card.title}. For real images "
         f"{remedy}."
     )
-    if not _show_in_notebook(text):
-        print(f"SURROGATE DATA: {text}", file=sys.stderr)
-
-
-def _show_in_notebook(text: str) -> bool:
-    # A kernel is running only if somebody has imported ipykernel; the library itself does without IPython.
-    if "ipykernel" not in sys.modules:
-        return False
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if get_ipython() is None:
-        return False
-    # Styled here as well as in the book, so that it is as loud in Jupyter and on Colab.
-    style = (
-        "background:#b00020;color:#fff;padding:0.8em 1em;margin:0.5em 0;border:4px solid #000;font-size:1.1em"
-    )
-    title = "<strong>SURROGATE DATA</strong>"
-    banner = f'<div class="surrogate-data" role="alert" style="{style}">{title} {escape(text)}</div>'
-    display({"text/html": banner, "text/plain": f"SURROGATE DATA: {text}"}, raw=True)
-    return True
+    notices.show("SURROGATE DATA", text, css_class="surrogate-data", style=notices.LOUD, role="alert")

@@ -2,13 +2,15 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from medgan_course import data
-from medgan_course.data import files
+from medgan_course.data import catalogue, files, layouts
+from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError
 
 
@@ -47,6 +49,91 @@ def test_values_are_the_files(tiny, root):
     assert train.labels.tolist() == [0, 1, 1, 0, 1, 1]
     assert (len(train), train.name, train.size, train.split) == (6, "tinymnist", 28, "train")
     assert train.class_names == ("well", "ill")
+
+
+def test_values_can_be_turned_back(tiny, root):
+    tiny.write(root / "tinymnist.npz")
+    train = data.load("tinymnist")
+    assert train.scale == Scale(0, 255, "grey level")
+    with np.load(root / "tinymnist.npz") as file:
+        torch.testing.assert_close(
+            train.restored()[:, 0], torch.from_numpy(file["train_images"]).float(), atol=1e-4, rtol=0
+        )
+    assert "-1 is 0 and 1 is 255 grey level" in repr(train)
+
+
+def test_values_have_the_scale_of_the_card(tiny, root):
+    card = catalogue.FOLDER / "tinymnist.toml"
+    card.write_text(card.read_text() + '[scale]\nlow = -1000.0\nhigh = 500.0\nunit = "HU"\n')
+    grey = np.zeros((6, 28, 28), np.uint8)
+    grey[0, 0, 0] = 255
+    tiny.write(root / "tinymnist.npz", train_images=grey)
+    train = data.load("tinymnist")
+    assert train.scale.unit == "HU"
+    assert train.restored()[0, 0, 0, :2].tolist() == [500, -1000]
+    assert "-1 is -1000 and 1 is 500 HU" in train._repr_html_()
+
+
+def test_values_that_are_not_8_bit_are_in_the_unit_of_the_scale(tiny):
+    card = replace(data.card("tinymnist"), scale=Scale(-1000, 500, "HU"))
+    scaled = data._scaled(torch.tensor([[[-1000, -250, 500, 3000, -2000]]], dtype=torch.int16), card)
+    assert scaled.tolist() == [[[[-1, 0, 1, 1, -1]]]]
+
+
+def test_contrasts_of_different_scales():
+    two = data.Dataset(
+        card=replace(data.card("head2d"), contrasts=("rgb", "ct"), channels=6),
+        size=1,
+        split="train",
+        images=torch.tensor([0.0, 0.5, 1, 0, -1, 1]).view(1, 6, 1, 1),
+        labels=torch.zeros(1, dtype=torch.int64),
+        source="this test",
+        scales=(Scale(0, 2, "share"), Scale(-1000, 500, "HU")),
+    )
+    assert two.contrast("ct").flatten().tolist() == [0, -1, 1]
+    assert two.contrast("ct", "rgb").flatten().tolist() == [0, -1, 1, 0, 0.5, 1]
+    assert two.restored("rgb").flatten().tolist() == [1, 1.5, 2]
+    assert two.restored().flatten().tolist() == [1, 1.5, 2, -250, -1000, 500]
+    with pytest.raises(CourseError, match="scales of their own"):
+        two.scale  # noqa: B018
+    assert "ct -1 is -1000 and 1 is 500 HU" in repr(two)
+
+
+def test_subjects_in_several_splits_only_if_asked(empty_home, no_network, monkeypatch):
+    """Two subjects train and one tests; four images of each."""
+
+    def arrays(name, size, split):
+        subject = torch.tensor({"train": [7] * 4 + [19] * 4, "test": [26] * 4}[split])
+        pixels = subject.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, size, size, 4)
+        return layouts.Arrays(pixels, subject % 2, pixels[..., 0] > 20, subject)
+
+    monkeypatch.setattr(data.surrogate, "arrays", arrays)
+    wanted = {"size": 48, "download": False}
+    right = {split: data.load("openms", split=split, **wanted) for split in ("train", "test")}
+    wrong = {
+        split: data.load("openms", split=split, subjects_in_several_splits=True, **wanted) for split in right
+    }
+    assert set(right["train"].subject.tolist()) == {7, 19}
+    assert set(right["test"].subject.tolist()) == {26}
+    assert set(wrong["train"].subject.tolist()) & set(wrong["test"].subject.tolist())
+    assert torch.cat([part.subject for part in wrong.values()]).bincount()[[7, 19, 26]].tolist() == [4, 4, 4]
+    for split, part in wrong.items():
+        assert len(part) == len(right[split])
+        assert "subjects are in several splits" in part.source
+        assert "several splits" not in right[split].source
+        # An image keeps its label, its mask and its subject.
+        assert torch.equal(part.images[:, 0, 0, 0], part.subject / 127.5 - 1)
+        assert torch.equal(part.labels, part.subject % 2)
+        assert torch.equal(part.mask[:, 0, 0, 0], part.subject > 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("pneumoniamnist", "does not say whose image"), ("head2d", "has one image a subject")],
+)
+def test_no_subjects_to_be_in_several_splits(empty_home, no_network, name, reason):
+    with pytest.raises(CourseError, match=reason):
+        data.load(name, subjects_in_several_splits=True, download=False)
 
 
 def test_each_split_is_its_own(tiny, root):

@@ -30,6 +30,36 @@ def test_as_many_as_in_the_real_set():
     assert torch.bincount(phantoms.labels).tolist() == [135, 389]
 
 
+def test_a_large_set_gets_a_smaller_stand_in_with_its_shares():
+    labels, first = surrogate.population(data.card("dermamnist"), "val", most=500)
+    assert torch.bincount(labels).tolist() == [
+        16,
+        26,
+        55,
+        6,
+        55,
+        335,
+        7,
+    ]  # of 33 52 110 12 111 671 14 in 1,003
+    assert first == 7007  # whoever is in train, there or not
+    assert len(surrogate.population(data.card("pathmnist"), "train", most=5000)[0]) == 5000
+
+
+def test_no_class_is_lost_in_a_smaller_stand_in():
+    labels, _ = surrogate.population(data.card("dermamnist"), "test", most=20)
+    assert torch.bincount(labels, minlength=7).min() == 1
+    assert len(labels) == 20
+
+
+def test_several_labels_an_image():
+    labels, _ = surrogate.population(data.card("chestmnist"), "val")
+    assert labels.shape == (11219, 14)
+    assert labels.sum(dim=0).tolist() == list(data.card("chestmnist").counts["val"])
+    none = (labels.sum(dim=1) == 0).float().mean()
+    shares = torch.tensor(data.card("chestmnist").counts["val"]) / 11219
+    torch.testing.assert_close(none, (1 - shares).prod(), atol=0.02, rtol=0)  # the labels are independent
+
+
 def test_no_subject_is_in_two_splits(tiny):
     images = torch.cat([data.load("tinymnist", split=split).images for split in ("train", "val", "test")])
     apart = torch.cdist(images.flatten(1), images.flatten(1)) + 1e9 * torch.eye(len(images))
