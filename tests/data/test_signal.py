@@ -233,6 +233,13 @@ def test_pet_partial_volume_in_the_limit_of_many_counts():
     assert y[..., 60].item() == pytest.approx(math.erf(21 / (2 * math.sqrt(2) * sigma)), rel=2e-3)
 
 
+def test_a_psf_narrower_than_a_pixel_leaves_no_negative_activity():
+    edge = torch.zeros(1, 1, 16, 16)
+    edge[..., 8:] = 1
+    assert signal.gaussian_psf(edge, fwhm=1, spacing=2).min() < 0
+    assert signal.pet(edge, torch.zeros_like(edge), counts=1000, fwhm=1, spacing=2).min() == 0
+
+
 def test_a_psf_that_is_none_is_refused():
     images = torch.zeros(1, 1, 8, 8)
     with pytest.raises(CourseError, match="positive"):
