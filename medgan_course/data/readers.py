@@ -1,0 +1,215 @@
+"""NIfTI and DICOM files in their real units: Hounsfield units, millimetres, the patient's directions.
+
+Axes are DICOM's and the same for both: a volume is (z, y, x), towards the head, the back and the patient's
+left. The picture of an axial slice so has the front at the top and the patient's right at the left, as
+radiologists look at it. Nothing in a file is executed or unpickled.
+"""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medgan_course.data.scale import Scale
+from medgan_course.errors import CourseError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+LARGEST = 2**31  # bytes of a file once unpacked
+
+_TO_MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One image with what its numbers mean.
+
+    Attributes
+    ----------
+    values : Tensor
+        float32 ``(H, W)`` or ``(D, H, W)`` in ``unit``.
+    spacing : tuple of float or None
+        Millimetres from one value to the next, in the order of the axes; None where the file does not say.
+    unit : str
+        ``"HU"``, or ``"as stored"`` where the numbers have no unit, as in MR.
+    """
+
+    values: Tensor
+    spacing: tuple[float, ...] | None
+    unit: str
+
+    def windowed(self, low: float, high: float) -> tuple[Tensor, Scale]:
+        """Return the image in [-1, 1], ``(1, 1, ...)``, through the window [low, high], and its scale."""
+        scale = Scale(low, high, self.unit)
+        return scale.normalised(self.values)[None, None], scale
+
+
+def nifti(source: Path | bytes, *, dim: int = 3, unit: str = "as stored") -> Measured:
+    r"""Read a NIfTI file, ``.nii`` or ``.nii.gz``.
+
+    The values are what the header makes of the stored numbers: slope :math:`\cdot` stored + intercept.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The file or its content.
+    dim : {2, 3}
+        Whether a slice or a volume is expected.
+    unit : str
+        The unit of the values, which no NIfTI header tells.
+
+    Raises
+    ------
+    CourseError
+        If it is no NIfTI file, is damaged, has colours, complex numbers, another number of axes than ``dim``,
+        NaN or infinite values, or an affine matrix that tells no directions.
+    """
+    import nibabel
+
+    name, content = _content(source)
+    if content[:2] == b"\x1f\x8b":
+        try:
+            with gzip.open(BytesIO(content)) as stream:
+                content = stream.read(LARGEST + 1)
+        except (EOFError, OSError, zlib.error) as error:
+            raise CourseError(f"{name} is truncated or damaged: get it once more.") from error
+        if len(content) > LARGEST:
+            raise CourseError(f"{name} unpacks to more than {LARGEST >> 20} MiB, which no image here needs.")
+    kind = nibabel.Nifti2Image if content[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
+    try:
+        image = kind.from_bytes(content)
+    except Exception as error:  # a header of random bytes fails in many ways
+        raise CourseError(f"{name} is no NIfTI file, or its header is damaged.") from error
+    if image.get_data_dtype().kind not in "iuf":
+        raise CourseError(
+            f"{name} has colours or complex numbers ({image.get_data_dtype()}), and one grey value a voxel "
+            "is expected."
+        )
+    shape = tuple(image.shape)
+    if len(shape) > 3 and set(shape[3:]) == {1}:
+        image = image.slicer[(..., *[0] * (len(shape) - 3))]
+    if len(image.shape) != 3 or (image.shape[2] == 1) != (dim == 2):
+        raise CourseError(
+            f"{name} has the shape {shape}, and "
+            + ("one slice" if dim == 2 else "a volume of three axes")
+            + " is expected: choose a part of it first."
+        )
+    if not np.isfinite(image.affine).all() or not np.linalg.det(image.affine[:3, :3]):
+        raise CourseError(f"{name} has an affine matrix that tells neither directions nor spacing.")
+    image = nibabel.as_closest_canonical(image)
+    try:
+        values = image.get_fdata(dtype=np.float64)
+    except Exception as error:  # too few bytes for the shape that the header claims
+        raise CourseError(f"{name} is truncated or damaged: get it once more.") from error
+    wrong = int((~np.isfinite(values)).sum())
+    if wrong:
+        raise CourseError(
+            f"{name} has {wrong} values that are NaN or infinite: decide what they should be, and save it "
+            "again."
+        )
+    # From right, front, up to left, back, up.
+    values = values.transpose(2, 1, 0)[:, ::-1, ::-1].astype(np.float32)
+    factor = _TO_MM[image.header.get_xyzt_units()[0]]
+    spacing = tuple(float(step) * factor for step in image.header.get_zooms()[2::-1])
+    if dim == 2:
+        values, spacing = values[0], spacing[1:]
+    return Measured(torch.from_numpy(values), spacing, unit)
+
+
+def dicom(source: Path | bytes) -> Measured:
+    r"""Read one slice or X-ray from a DICOM file.
+
+    Values are RescaleSlope :math:`\cdot` stored + RescaleIntercept, which in CT are Hounsfield units. Where
+    the photometric interpretation is MONOCHROME1 (small numbers are bright) other images than CT are turned
+    over within their bits, so that large is bright everywhere. Pixels with the padding value, which the
+    scanner did not measure, take the smallest measured one.
+
+    Raises
+    ------
+    CourseError
+        If it is no DICOM file, is damaged, has no image, colours, several frames, a compression that nothing
+        installed can decode, or is CT without rescale slope and intercept.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    name, content = _content(source)
+    try:
+        header = pydicom.dcmread(BytesIO(content))
+    except InvalidDicomError as error:
+        raise CourseError(f"{name} is no DICOM file.") from error
+    except Exception as error:  # cut or altered in the middle of an element
+        raise CourseError(f"{name} is truncated or damaged: get it once more.") from error
+    if "PixelData" not in header or "Rows" not in header:
+        raise CourseError(f"{name} has no image in it.")
+    photometric = str(header.get("PhotometricInterpretation", ""))
+    if header.get("SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise CourseError(f"{name} is a colour image ({photometric}), and a grey one is expected.")
+    if int(header.get("NumberOfFrames", 1) or 1) != 1:
+        raise CourseError(f"{name} holds {header.NumberOfFrames} frames, and one image is expected.")
+    is_ct = header.get("Modality") == "CT"
+    if is_ct and not ("RescaleSlope" in header and "RescaleIntercept" in header):
+        raise CourseError(
+            f"{name} is CT without rescale slope and intercept, so its numbers cannot be turned into "
+            "Hounsfield units."
+        )
+    stored = _pixels(name, header)
+    padding = header.get("PixelPaddingValue")
+    measured = np.ones(stored.shape, bool) if padding is None else stored != int(padding)
+    if photometric == "MONOCHROME1" and not is_ct:
+        signed, bits = int(header.PixelRepresentation), int(header.BitsStored)
+        # Lowest and highest number of the bits add up to 2^bits - 1 without a sign, to -1 with it.
+        stored = (-1 if signed else 2**bits - 1) - stored
+    values = float(header.get("RescaleSlope", 1)) * stored + float(header.get("RescaleIntercept", 0))
+    if not measured.all() and measured.any():
+        values[~measured] = values[measured].min()
+    spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    return Measured(
+        torch.from_numpy(np.ascontiguousarray(_turned(values, header), np.float32)),
+        None if spacing is None else (float(spacing[0]), float(spacing[1])),
+        "HU" if is_ct else str(header.get("RescaleType") or "as stored"),
+    )
+
+
+def _content(source: Path | bytes) -> tuple[str, bytes]:
+    if isinstance(source, bytes):
+        return "The file", source
+    try:
+        with open(source, "rb") as stream:
+            return str(source), stream.read(LARGEST)
+    except OSError as error:
+        raise CourseError(f"{source} cannot be read ({error.strerror}).") from error
+
+
+def _pixels(name: str, header: "Dataset") -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        return header.pixel_array.astype(np.float64)
+    except Exception as error:  # no decoder, too few bytes, or nonsense in the tags that describe them
+        syntax = header.file_meta.TransferSyntaxUID
+        if syntax.is_compressed:
+            raise CourseError(
+                f"{name} is compressed ({syntax.name}) and nothing installed here can decode it, or it is "
+                "damaged: install pylibjpeg[all], or convert the file with gdcmconv --raw."
+            ) from error
+        raise CourseError(f"{name} is truncated or damaged: get it once more.") from error
+
+
+def _turned(values: np.ndarray, header: "Dataset") -> np.ndarray:
+    """Turn rows and columns so that x grows to the left, y to the back and z upwards in the picture."""
+    directions = header.get("ImageOrientationPatient")
+    if directions is None:
+        return values
+    along, down = np.array(directions[:3], float), np.array(directions[3:], float)
+    if along[abs(along).argmax()] < 0:
+        values = values[:, ::-1]
+    axis = abs(down).argmax()
+    if (down[axis] > 0) == (axis == 2):
+        values = values[::-1]
+    return values
