@@ -157,8 +157,8 @@ def experiment(budget: Budget, *, contrast: str = "t1") -> Experiment:
     def maps(labels: Tensor) -> Tensor:
         return one_hot(labels, classes).movedim(-1, 1).float()
 
-    pairs = Paired(maps(train.truth.label), train.contrast(contrast))
-    truth = test.truth.label[: budget.n_score]
+    pairs = Paired(maps(train.truth.label_map), train.contrast(contrast))
+    truth = test.truth.label_map[: budget.n_score]
 
     def segmentor(run: Run) -> nn.Module:
         """Return the judge, which all arms of one seed share."""

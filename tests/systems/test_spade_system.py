@@ -105,11 +105,11 @@ def test_the_experiment(monkeypatch, tmp_path):
         assert all(torch.equal(judge[name], weight) for name, weight in judges[0].items())
     for each in trained.values():
         assert torch.equal(each.whole.target, eight_heads("train").contrast("t1"))
-        assert torch.equal(each.whole.source.argmax(1), eight_heads("train").truth.label)
+        assert torch.equal(each.whole.source.argmax(1), eight_heads("train").truth.label_map)
 
 
 def test_the_score_is_the_mean_over_the_tissues_that_are_there(monkeypatch, tmp_path):
-    truth = eight_heads("test").truth.label[:6]
+    truth = eight_heads("test").truth.label_map[:6]
     everything_air = one_hot(torch.zeros_like(truth), 15).movedim(-1, 1).float()
     perfect = one_hot(truth, 15).movedim(-1, 1).float()
     use(eight_heads, monkeypatch)

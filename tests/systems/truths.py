@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 
 from medgan_course import data
-from medgan_course.data.phantom.head import heads
+from medgan_course.data.phantom.head import phantoms
 from medgan_course.experiments import Run, claim, run
 
 AMPLITUDES = (0.2, 0.02)
@@ -19,10 +19,10 @@ def eight_heads(split):
     """Eight phantoms with lesions; nobody is in two splits."""
     card = data.card("head2d")
     first = {"train": 0, "test": 8}[split]
-    truth = heads(range(first, first + 8), size=32, seed=0, contrasts=card.contrasts, lesions=True)
+    truth = phantoms(range(first, first + 8), size=32, seed=0, contrasts=card.contrasts, labels=[1] * 8)
     images = torch.cat([truth.images[name] for name in card.contrasts], 1)
-    labels, about = torch.ones(8, dtype=torch.int64), (truth.lesion, truth.subject, truth)
-    return data.Dataset(card, 32, split, images, labels, "Eight phantoms, for a test.", False, *about)
+    about = {"mask": truth.lesion, "subject": truth.subject, "truth": truth}
+    return data.Dataset(card, 32, split, images, truth.labels, "Eight phantoms, for a test.", **about)
 
 
 @cache

@@ -154,6 +154,7 @@ class Subjects:
         self._generators = [
             torch.Generator().manual_seed(~key * 64 + stream if stream else key) for key in keys
         ]
+        self._waiting = torch.empty(len(keys), 0, device=self.device)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -168,8 +169,12 @@ class Subjects:
 
     def each(self, count: int, low: float, high: float) -> Tensor:
         """Return ``count`` numbers each, ``(n, count)``, uniform in [low, high)."""
-        drawn = torch.stack([torch.rand(count, generator=own) for own in self._generators])
-        return low + (high - low) * drawn.to(self.device)
+        if self._waiting.shape[1] < count:
+            # Many at a time, because a call costs more than the numbers.
+            more = [torch.rand(max(count, 256), generator=own) for own in self._generators]
+            self._waiting = torch.stack(more).to(self.device)
+        drawn, self._waiting = self._waiting[:, :count], self._waiting[:, count:]
+        return low + (high - low) * drawn
 
     def normal(self, *shape: int) -> Tensor:
         """Return ``(n, *shape)`` from N(0, 1)."""

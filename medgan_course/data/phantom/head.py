@@ -1,44 +1,60 @@
-r"""HEAD2D: an axial slice through a head, computed, with everything that is true of it.
+r"""HEAD2D and HEAD3D: an axial slice through a head, or the whole head, with all that is true of it.
 
-Every subject has its own size, shape, folding, slice level, atrophy and texture; some have lesions like those
-of multiple sclerosis, some a tumour. Tissues are painted on a grid finer than the image, their shares in
-every pixel are counted, and the signal equations of :mod:`medgan_course.data.signal` turn the shares into T1,
-T1 with gadolinium, T2, PD, FLAIR and CT. Coil sensitivity and noise come last.
+Every subject has its own size, shape, folding, atrophy and texture, in 2-D also its own slice level; some
+have lesions like those of multiple sclerosis, some a tumour. Tissues are painted on a grid finer than the
+image, their shares in every pixel are counted, and the equations of :mod:`medgan_course.data.signal` turn
+the shares into T1, T1 with gadolinium, T2, PD, FLAIR, gradient echo, CT and PET. Coil sensitivity and noise
+come last.
 
-The folded cortex is built from distances. A sulcus is a line from the surface inwards; with :math:`p` the
-distance to the nearest of surface and sulci, less half the width of the sulcus,
+The folded cortex is built from distances. A sulcus is a line (in 3-D a sheet) from the surface inwards; with
+:math:`p` the distance to the nearest of surface and sulci, less half the width of the sulcus,
 
 .. math:: p < 0: \text{fluid},\qquad 0 \le p < t: \text{grey matter},\qquad p \ge t: \text{white matter},
 
 so the grey ribbon has the same thickness :math:`t` along every fold, as in a brain, and atrophy widens sulci
-and ventricles and thins the ribbon. The lines are bent by random fields.
+and ventricles and thins the ribbon. The depth below the surface :math:`\rho = 1` of the cerebrum is measured
+towards its centre,
 
-Positions are in mm: x to the right of the image, which is the patient's left; y down, towards the back of the
-head. No result on it says anything about patients.
+.. math::
+    d = r\,(1/\rho - 1), \qquad
+    \rho^2 = \Bigl(\frac x{a\,(1 + \epsilon y/b)}\Bigr)^2 + \Bigl(\frac yb\Bigr)^2 + \Bigl(\frac zc\Bigr)^2 ,
+
+with the distance :math:`r` from the centre, semi-axes a, b, c and the egg's bluntness :math:`\epsilon`; a
+slice is the plane of one z. Its sulci are rings of lines that fork. Those of the volume are the sheets on
+which a random function f of the direction from the centre vanishes, at a distance of :math:`|f| / |\nabla
+f|` to first order.
+
+Positions are in mm: x to the right of the image, which is the patient's left; y down, towards the back of
+the head; z up, 0 at the basal ganglia. No result on it says anything about patients.
 """
 
 import math
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from medgan_course.data import signal
+from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares, smooth
+from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError, did_you_mean
 
 FOV = 220.0  # mm, the side of the image
 CONTRASTS = ("t1", "t2", "pd", "flair", "ct")
-CT_WINDOW = (-1000.0, 1500.0)  # HU that become -1 and 1
+CT_SCALE = Scale(-1000.0, 1500.0, "HU")
+MR_SCALE = Scale(0.0, 1.0, "of the strongest tissue's signal")
+PET_SCALE = Scale(0.0, 1.2, "of the uptake of the tissue that takes up most")
 RELAXIVITY = 4.5e-3  # of gadolinium at 1.5 T, l / (mmol ms); to be confirmed
 MAX_LESIONS = 10
 
-DRAWS = 384  # random numbers an anatomy may use
-CHUNK = 8  # subjects at a time: the maps of one chunk stay in a core's cache
-FINE = 160  # the least side of the grid on which tissues are painted
+EXTENT = 250.0  # mm, what the random fields cover, so that a subject is the same in every field of view
+CHUNK = {2: 8, 3: 1}  # subjects at a time: the maps of one chunk stay in a core's cache
+FINE = {2: 160, 3: 64}  # the least side of the grid on which tissues are painted
+SLICES = 40.0  # mm from the lowest slice of HEAD2D, at the basal ganglia, to the highest
 
 T1 = {
     "tr": 2000.0,
@@ -49,52 +65,14 @@ T1GD = {"tr": 450.0, "te": 10.0}  # spin echo
 T2 = {"tr": 4000.0, "te": 100.0}
 PD = {"tr": 3000.0, "te": 15.0}
 FLAIR = {"tr": 9000.0, "te": 100.0}  # TI: the null of cerebrospinal fluid
-
-
-@dataclass(frozen=True, eq=False)
-class Heads:
-    """Slices through heads, and all that is true of them.
-
-    Attributes
-    ----------
-    images : dict of str to Tensor
-        float32 ``(N, 1, size, size)`` in [-1, 1] for each contrast. MR: no signal is -1, :func:`maximum` is
-        1, for all subjects. CT: the ends of :data:`CT_WINDOW` are -1 and 1.
-    tissues : Tensor
-        float32 ``(N, K, size, size)``: the share of each of :data:`TISSUES` in every pixel; adds up to 1.
-    label : Tensor
-        int64 ``(N, size, size)``: the tissue with the largest share.
-    lesion : Tensor
-        bool ``(N, 1, size, size)``: where at least half of the pixel is lesion, tumour, necrosis or oedema.
-    lesions : Tensor
-        float32 ``(N, MAX_LESIONS, 7)``, a row for each lesion: 1 if present, side (1 right of the image, -1
-        left), its centre's distance outwards from the midline of the lateral ventricle and its y, its
-        semi-axes in these two directions (mm), and its strength in [0, 1], the share of white matter that is
-        changed. Only the part in white matter is seen.
-    severity : Tensor
-        float32 ``(N,)``: atrophy in [0, 1].
-    level : Tensor
-        float32 ``(N,)``: 0 at the basal ganglia, 1 above the ventricles.
-    subject : Tensor
-        int64 ``(N,)``: the subjects' numbers.
-    seed : int
-        Seed of the population.
-    """
-
-    images: dict[str, Tensor]
-    tissues: Tensor
-    label: Tensor
-    lesion: Tensor
-    lesions: Tensor
-    severity: Tensor
-    level: Tensor
-    subject: Tensor
-    seed: int
+GRE = {"tr": 600.0, "te": 40.0, "flip": math.radians(20)}
+PET = {"fwhm": 5.0, "counts": 8.0}  # mm; counts in a mm³ of activity 1
+THICK = 4.0  # mm of head that a slice of PET counts
 
 
 @cache
 def table() -> dict[str, dict[str, float]]:
-    """Return proton density, T1, T2 (ms), HU and uptake of gadolinium (mmol/l) of every tissue."""
+    """Return proton density, T1, T2, T2* (ms), HU and the uptakes of every tissue; see ``tissues.toml``."""
     with open(Path(__file__).parent.parent / "tissues.toml", "rb") as file:
         return tomllib.load(file)
 
@@ -106,84 +84,108 @@ TISSUES = tuple(table())
 ) = range(len(TISSUES))  # fmt: skip
 PATHOLOGY = (LESION, TUMOUR, NECROSIS, OEDEMA)
 HEALTHY_BRAIN = (CSF, VENTRICLE, GREY, NUCLEI, WHITE)
+LESION_COLUMNS = ("present", "side", "outwards", "y", "across", "along", "strength", "z", "high")
 
 
-def heads(
-    subjects: Sequence[int],
+def phantoms(
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
-    lesions: Sequence[bool] | bool = False,
-    tumour: Sequence[bool] | bool = False,
-    severity: Sequence[float] | None = None,
+    tumour: Iterable[bool] | bool = False,
+    severity: Iterable[float] | None = None,
     stripped: bool = False,
     fov: float = FOV,
-) -> Heads:
-    """Compute one slice of every subject.
+    dim: int = 2,
+    device: torch.device | str | None = None,
+) -> Phantoms:
+    """Compute one slice of every subject, or the whole head.
 
-    Subject ``i`` of ``seed`` is the same person whatever the size, the batch, the order of calls or the
-    contrasts; lesions, tumour and severity change nothing else about them, so a subject can be had ill and
-    well.
+    Lesions, tumour and severity change nothing else about a subject, so one can be had ill and well; nor do
+    ``stripped`` and ``fov``.
 
     Parameters
     ----------
-    subjects : sequence of int
+    subjects : iterable of int
         Numbers of the subjects, from 0.
     size : int
         Image side in pixels, at least 16.
     seed : int
         Seed of the population.
+    labels : iterable of int, optional
+        1 for a subject with lesions like those of multiple sclerosis, 0 without. Left out: nobody has.
     contrasts : sequence of str
-        Some of "t1", "t1gd", "t2", "pd", "flair", "ct".
-    lesions : bool, or one for each subject
-        Whether there are lesions like those of multiple sclerosis.
+        Some of "t1", "t1gd", "t2", "pd", "flair", "gre", "ct", "fdg" (PET of the glucose that is used) and
+        "myelin" (PET of a tracer that binds to myelin).
     tumour : bool, or one for each subject
         Whether there is a tumour with oedema, which pushes its surroundings away.
-    severity : sequence of float, optional
-        Atrophy of each subject in [0, 1]; left out, everyone has their own.
+    severity : iterable of float, optional
+        Atrophy of each subject in [0, 1], which also lowers the glucose used by the cortex, most at the back
+        and sides; left out, everyone has their own.
     stripped : bool
         Leave out all that is not brain or fluid around it, and scale MR by the brain's strongest tissue.
     fov : float
-        Side of the image in mm.
+        Side of the image in mm, at most 250.
+    dim : {2, 3}
+        Slices or volumes. A subject's slice is not one of their volume.
+    device : torch.device or str, optional
+        Where to compute. Default: the CPU.
 
     Returns
     -------
-    Heads
-        Images and truth.
+    Phantoms
+        Images and truth. MR: no signal is -1, :func:`maximum` is 1. ``lesions`` has a row
+        :data:`LESION_COLUMNS` for each lesion: side (1 right of the image, -1 left), its centre's distance
+        outwards from the midline of the lateral ventricle and its y, its semi-axes in these two directions
+        (mm), its strength, which is the share of white matter that is changed, and in 3-D also z and the
+        semi-axis there; only the part in white matter is seen. ``severity`` is atrophy. ``facts``:
+        ``brain``, the share of each pixel that is brain or the fluid around it ``(N, 1, *space)``; ``level``
+        of the slice, 0 at the basal ganglia to 1 above the ventricles (2-D); ``tumour``, a row of present,
+        centre x, y[, z], radius, core (the share of the radius that is dead), soak (radii to which oedema
+        reaches) and give (the push away from the centre in radii); ``pd``, ``t1``, ``t2``, ``t2_star`` of
+        the subject's tissues ``(N, K)``; ``noise``, the standard deviation of the MR noise.
 
     Raises
     ------
     CourseError
-        If there is no such contrast, the size is too small, or there is nobody.
+        If there is no such contrast or dimension, the size is too small, there is nobody, or labels, tumours
+        or severities do not fit the subjects.
     """
     for name in contrasts:
-        if name not in (*_MR, "ct"):
-            raise CourseError(
-                f"The head phantom has no contrast {name!r}: {did_you_mean(name, (*_MR, 'ct'))}"
-            )
+        if name not in KNOWN:
+            raise CourseError(f"The head phantom has no contrast {name!r}: {did_you_mean(name, KNOWN)}")
+    if dim not in (2, 3):
+        raise CourseError(f"dim is {dim!r}, but a head has slices (2) and volumes (3).")
     if size < 16:
         raise CourseError(f"size is {size}, but a head needs at least 16 pixels.")
-    numbers = torch.as_tensor(list(subjects), dtype=torch.int64)
+    if not 0 < fov <= EXTENT:
+        raise CourseError(f"fov is {fov} mm, but a head has between 0 and {EXTENT:g}.")
+    numbers = [int(number) for number in subjects]
     n = len(numbers)
-    if n == 0:
-        raise CourseError("There are no subjects to compute: give at least one number.")
-    ill, swollen = (
-        torch.as_tensor([flag] * n if isinstance(flag, bool) else list(flag), dtype=torch.bool)
-        for flag in (lesions, tumour)
-    )
-    given = None if severity is None else torch.as_tensor(list(severity), dtype=torch.float32)
-    chunks = []
-    for start in range(0, n, CHUNK):
-        part = slice(start, start + CHUNK)
-        own = None if given is None else given[part]
-        chunks.append(
-            _render(numbers[part], ill[part], swollen[part], own, size, seed, contrasts, stripped, fov)
-        )
-    images = {name: torch.cat([chunk.images[name] for chunk in chunks]) for name in contrasts}
-    truth = ("tissues", "label", "lesion", "lesions", "severity", "level", "subject")
-    joined = {name: torch.cat([getattr(chunk, name) for chunk in chunks]) for name in truth}
-    return Heads(images=images, seed=seed, **joined)
+    kinds = _one_each("labels", [0] * n if labels is None else labels, n)
+    if not ((kinds == 0) | (kinds == 1)).all():
+        raise CourseError("Labels of heads are 0 (no lesions) and 1 (lesions).")
+    swollen = _one_each("tumour", [tumour] * n if isinstance(tumour, bool) else tumour, n).bool()
+    # Not a number: the subject's own.
+    atrophy = _one_each("severity", [math.nan] * n if severity is None else severity, n).float()
+    if ((atrophy < 0) | (atrophy > 1)).any():
+        raise CourseError("Severities are in [0, 1].")
+    parts = []
+    for start in range(0, max(n, 1), CHUNK[dim]):
+        part = slice(start, start + CHUNK[dim])
+        own = Subjects(numbers[part], seed, dim=dim, device=device)
+        who = (kinds[part].to(own.device), swollen[part].to(own.device), atrophy[part].to(own.device))
+        parts.append(_render(own, *who, size, contrasts, stripped, fov))
+    return Phantoms.joined(parts)
+
+
+def _one_each(name: str, values: Iterable[float], n: int) -> Tensor:
+    given = torch.as_tensor(list(values))
+    if len(given) != n:
+        raise CourseError(f"There are {n} subjects but {len(given)} of {name}: give one for each.")
+    return given
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
@@ -207,12 +209,12 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tu
     lesion : Tensor
         bool ``(N, size, size)``.
     """
-    made = heads(
+    made = phantoms(
         range(first, first + len(labels)),
         size=size,
         seed=seed,
+        labels=labels,
         contrasts=("t1", "t1gd", "t2", "flair"),
-        lesions=[label == 1 for label in labels],
         stripped=True,
         fov=192.0,
     )
@@ -224,33 +226,40 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tu
 # --------------------------------------------------------------------------------------
 
 
-def _columns(*names: str) -> list[Tensor]:
-    return [torch.tensor([tissue.get(name, 0.0) for tissue in table().values()]) for name in names]
+@cache
+def _column(name: str, device: torch.device) -> Tensor:
+    return torch.tensor([tissue.get(name, 0.0) for tissue in table().values()], device=device)
 
 
-def _t1(rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
+def _t1(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
     return signal.inversion_recovery(rho, t1, t2, **T1)
 
 
-def _t1gd(rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
-    (uptake,) = _columns("uptake")
-    return signal.spin_echo(rho, signal.enhanced_t1(t1, uptake, relaxivity=RELAXIVITY), t2, **T1GD)
+def _t1gd(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
+    enhanced = signal.enhanced_t1(t1, _column("gadolinium", rho.device), relaxivity=RELAXIVITY)
+    return signal.spin_echo(rho, enhanced, t2, **T1GD)
 
 
-def _t2(rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
+def _t2(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
     return signal.spin_echo(rho, t1, t2, **T2)
 
 
-def _pd(rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
+def _pd(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
     return signal.spin_echo(rho, t1, t2, **PD)
 
 
-def _flair(rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
+def _flair(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
     ti = signal.null_time(table()["csf"]["t1"], FLAIR["tr"])
     return signal.inversion_recovery(rho, t1, t2, ti=ti, **FLAIR)
 
 
-_MR = {"t1": _t1, "t1gd": _t1gd, "t2": _t2, "pd": _pd, "flair": _flair}
+def _gre(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
+    return signal.gradient_echo(rho, t1, t2_star, **GRE)
+
+
+_MR = {"t1": _t1, "t1gd": _t1gd, "t2": _t2, "pd": _pd, "flair": _flair, "gre": _gre}
+_MR_PARAMETERS = ("pd", "t1", "t2", "t2_star")
+KNOWN = (*_MR, "ct", "fdg", "myelin")
 
 
 @cache
@@ -260,143 +269,116 @@ def maximum(contrast: str, *, stripped: bool = False) -> float:
     Images of the brain alone are scaled by healthy tissue, or by a tumour that takes up gadolinium, with a
     tenth to spare; a lesion may be brighter than that and is clipped, as in the scans they stand in for.
     """
-    strength = _MR[contrast](*_columns("pd", "t1", "t2"))
+    strength = _MR[contrast](*(_column(name, torch.device("cpu")) for name in _MR_PARAMETERS))
     if stripped:
         return 1.1 * strength[[*HEALTHY_BRAIN, *([TUMOUR] if contrast == "t1gd" else [])]].max().item()
     return strength.max().item()
 
 
 def _render(
-    numbers: Tensor,
-    ill: Tensor,
+    own: Subjects,
+    labels: Tensor,
     swollen: Tensor,
-    severity: Tensor | None,
+    severity: Tensor,
     size: int,
-    seed: int,
     contrasts: Sequence[str],
     stripped: bool,
     fov: float,
-) -> Heads:
-    n, factor = len(numbers), -(-FINE // size)
-    # Only the lower 32 bits of a generator's seed count.
-    keys = [seed * 1_000_003 + number for number in numbers.tolist()]
-    generators = [torch.Generator().manual_seed(key) for key in keys]
-
-    def drawn(*shape: int) -> Tensor:
-        return torch.stack([torch.randn(*shape, generator=generator) for generator in generators])
-
-    uniform = _Uniform(torch.stack([torch.rand(DRAWS, generator=generator) for generator in generators]))
-    fields = _Fields(drawn(2, 7, 7), drawn(3, 17, 17), drawn(2, 26, 26), size * factor, fov)
-    varied = drawn(3, len(TISSUES))
-    texture, coil = (_smooth(drawn(len(_MR) + 1, g, g), size, fov).split(1, dim=1) for g in (14, 4))
-    sigma = uniform(0.008, 0.02)[:, None]
-
-    own = uniform(0, 1)
-    severity = own if severity is None else severity[:, None, None]
-    level = uniform(0, 1)
-    lesions = _lesions(uniform, ill)
-    painted, inside = _anatomy(uniform, fields, severity, level, lesions, swollen, size * factor, fov)
-
-    kinds = len(TISSUES)
-    pixel = torch.arange(n * size * size).view(n, size, 1, size, 1)
-    index = pixel * kinds + painted.view(n, size, factor, size, factor)
-    counts = torch.bincount(index.flatten(), minlength=n * size * size * kinds).view(n, size, size, kinds)
-    tissues = counts.movedim(-1, 1).to(torch.float32, memory_format=torch.contiguous_format) / factor**2
-    brain = inside.view(n, 1, size, factor, size, factor).float().mean(dim=(3, 5))
+) -> Phantoms:
+    dim, device = own.dim, own.device
+    factor = max(fineness(size, FINE[dim]), dim - 1)  # a voxel has two fine ones a side at least
+    one = [1] * dim
+    drawn = own.uniform(0, 1).flatten()
+    severity = torch.where(severity.isnan(), drawn, severity)
+    sigma = own.uniform(0.008, 0.02)[:, None]
+    varied = own.normal(4, len(TISSUES))
+    lesions = _lesions(own, labels == 1)
+    painted, inside, facts = _anatomy(own, severity.view(-1, *one), lesions, swollen, size * factor, fov)
+    tissues = shares(painted, len(TISSUES), factor)
+    brain = shares(inside.view(torch.uint8), 2, factor)[:, 1:]
 
     # A lesion is partly still white matter.
-    strength = lesions[:, :1, 6, None]
+    strength = lesions[:, 0, 6].view(-1, *one)
     seen = tissues.clone()
     seen[:, WHITE] += (1 - strength) * tissues[:, LESION]
     seen[:, LESION] *= strength
 
-    images = {}
-    for stream, name in enumerate((*_MR, "ct")):
-        if name not in contrasts:
-            continue
-        # Every contrast has a generator of its own, so its noise does not depend on which others are wanted.
-        own_noise = [torch.Generator().manual_seed(~key * 8 + stream) for key in keys]
-        noise = torch.stack([torch.randn(2, 1, size, size, generator=g) for g in own_noise], dim=1)
-        if name == "ct":
-            images[name] = _ct(seen, brain, texture[stream], noise[0], stripped)
-            continue
-        rho, t1, t2 = _columns("pd", "t1", "t2")
-        rho = rho * torch.exp(0.01 * varied[:, 0])
-        t1, t2 = t1 * torch.exp(0.03 * varied[:, 1]), t2 * torch.exp(0.03 * varied[:, 2])
-        clean = torch.einsum("nk,nkhw->nhw", _MR[name](rho, t1, t2), seen)[:, None]
-        clean = clean * (1 + 0.025 * texture[stream]) / maximum(name, stripped=stripped)
-        measured = signal.rician(signal.biased(clean, 0.05 * coil[stream]), noise, sigma=sigma)
-        images[name] = signal.window(measured * brain if stripped else measured, 0, 1)
+    rho, t1, t2, t2_star = (_column(name, device) for name in _MR_PARAMETERS)
+    rho, t1 = rho * torch.exp(0.01 * varied[:, 0]), t1 * torch.exp(0.03 * varied[:, 1])
+    t2, t2_star = (each * torch.exp(0.03 * varied[:, 2]) for each in (t2, t2_star))
 
-    return Heads(
+    def mixed(values: Tensor) -> Tensor:
+        return torch.einsum("nk,nk...->n...", values, seen)[:, None]
+
+    images, scales = {}, {}
+    for name in contrasts:
+        # Every contrast has numbers of its own, so its noise does not depend on which others are wanted.
+        apart = own.stream(1 + KNOWN.index(name))
+        texture = _fields(apart, 1, 23.0, size, fov)
+        noise = apart.normal(2, 1, *[size] * dim).movedim(1, 0)
+        if name in _MR:
+            clean = mixed(_MR[name](rho, t1, t2, t2_star)) * (1 + 0.025 * texture)
+            clean = clean / maximum(name, stripped=stripped)
+            coil = _fields(apart, 1, EXTENT, size, fov)
+            measured = signal.rician(signal.biased(clean, 0.05 * coil), noise, sigma=sigma)
+            scales[name] = MR_SCALE
+        elif name == "ct":
+            hu = _column("hu", device).expand(len(own), -1)
+            measured = mixed(hu) + 1.5 * brain * texture + 6 * noise[0]
+            measured = brain * (measured + 1000) - 1000 if stripped else measured
+            scales[name] = CT_SCALE
+        else:
+            uptake = _column(name, device) * torch.exp(0.05 * varied[:, 3])
+            activity = mixed(uptake) * (1 + 0.04 * texture)
+            if name == "fdg":
+                lost = _hypometabolism(severity, size, fov, dim, device)
+                activity = activity - lost * uptake[:, GREY].view(-1, 1, *one) * seen[:, GREY, None]
+            activity = activity / _column(name, device)[list(HEALTHY_BRAIN)].max()
+            pixel = fov / size
+            measured = signal.pet(
+                activity.clamp_min(0),
+                noise[0],
+                counts=PET["counts"] * pixel**2,
+                fwhm=PET["fwhm"],
+                spacing=pixel,
+            )
+            scales[name] = PET_SCALE
+        if stripped and name != "ct":
+            measured = measured * brain
+        images[name] = scales[name].normalised(measured)
+
+    return Phantoms(
         images=images,
+        scales=scales,
+        tissue_names=TISSUES,
         tissues=tissues,
-        label=counts.argmax(dim=-1),
         lesion=tissues[:, PATHOLOGY].sum(dim=1, keepdim=True) >= 0.5,
+        lesion_columns=LESION_COLUMNS[: 7 if dim == 2 else 9],
         lesions=lesions,
-        severity=severity[:, 0, 0],
-        level=level[:, 0, 0],
-        subject=numbers,
-        seed=seed,
+        labels=labels.long(),
+        severity=severity,
+        subject=torch.tensor(own.numbers, device=device),
+        seed=own.seed,
+        facts=facts
+        | {"brain": brain, "pd": rho, "t1": t1, "t2": t2, "t2_star": t2_star, "noise": sigma.flatten()},
     )
 
 
-def _ct(tissues: Tensor, brain: Tensor, texture: Tensor, noise: Tensor, stripped: bool) -> Tensor:
-    (hu,) = _columns("hu")
-    values = torch.einsum("k,nkhw->nhw", hu, tissues)[:, None] + 1.5 * brain * texture + 6 * noise
-    return signal.window(brain * (values + 1000) - 1000 if stripped else values, *CT_WINDOW)
+def _hypometabolism(severity: Tensor, size: int, fov: float, dim: int, device: torch.device) -> Tensor:
+    """Return the share of glucose use that cortex has lost, ``(n, 1, *space)``: most behind, at the sides."""
+    x, y = grid(size, fov, dim=dim, device=device)[:2]
+    region = torch.sigmoid((y - 5) / 12) * torch.sigmoid((x.abs() - 25) / 8)
+    return severity.view(-1, *[1] * (dim + 1)) * (0.12 + 0.35 * region)
 
 
 # Anatomy
 # ------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _splines(points: int, side: int, fov: float) -> Tensor:
-    """Return cubic B-splines ``(side, points)`` at the pixel centres; the grid of points is 250 mm wide."""
-    position = ((torch.arange(side) + 0.5) / side - 0.5) * fov / 250 * (points - 3) + (points - 1) / 2
-    t = (position[:, None] - torch.arange(points)).abs()
-    return torch.where(t < 1, 2 / 3 - t**2 + t**3 / 2, (2 - t).clamp_min(0) ** 3 / 6)
-
-
-def _smooth(grid: Tensor, side: int, fov: float) -> Tensor:
-    """Return smooth fields ``(n, c, side, side)`` of variance 1 from normal numbers ``(n, c, g, g)``."""
-    basis = _splines(grid.shape[-1], side, fov)
-    # The squared weights of a cubic B-spline add up to 151/315 on average, in each direction.
-    return basis @ (grid * (315 / 151)) @ basis.T
-
-
-class _Uniform:
-    """A subject's random numbers, one column after the other: ``uniform(low, high)`` is ``(n, 1, 1)``."""
-
-    def __init__(self, columns: Tensor) -> None:
-        self.columns, self.used = columns, 0
-
-    def __call__(self, low: float, high: float) -> Tensor:
-        return self.each(1, low, high)[:, :, None]
-
-    def each(self, count: int, low: float, high: float) -> Tensor:
-        """Return ``(n, count)``."""
-        self.used += count
-        return low + (high - low) * self.columns[:, self.used - count : self.used]
-
-
-class _Fields:
-    """Random fields of each subject: two that vary over 60 mm, three over 25 mm, two over 12 mm."""
-
-    def __init__(self, broad: Tensor, middle: Tensor, fine: Tensor, side: int, fov: float) -> None:
-        self.broad = _smooth(broad, side, fov).unbind(1)
-        self.middle = _smooth(middle, side, fov).unbind(1)
-        self.fine = _smooth(fine, side, fov).unbind(1)
-
-
-def _bump(distance: Tensor) -> Tensor:
-    return torch.exp(-(distance**2).clamp_max(60))
-
-
-def _paint(painted: Tensor, where: Tensor, tissue: int) -> None:
-    """Cover what is ``where`` with ``tissue``, in place; many times faster than a masked fill."""
-    torch.minimum(painted, where.view(torch.uint8).sub(1).bitwise_or_(tissue), out=painted)
+def _fields(own: Subjects, count: int, scale: float, side: int, fov: float) -> Tensor:
+    """Return smooth fields ``(n, count, *space)`` of variance 1, the same in every field of view."""
+    cells = round(EXTENT / scale)
+    return smooth(own.normal(count, *[cells + 3] * own.dim), side, fov, EXTENT)
 
 
 def _sum(start: Tensor, *terms: tuple[float, Tensor]) -> Tensor:
@@ -410,83 +392,115 @@ def _square(x: Tensor, y: Tensor) -> Tensor:
     return torch.addcmul(x * x, y, y)
 
 
+def _turned(a: Tensor, b: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    return a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()
+
+
 def _ellipse(x: Tensor, y: Tensor, a: Tensor, b: Tensor, tilt: float) -> Tensor:
     """Return the squared radius in semi-axes: below 1 inside."""
     c, s = math.cos(tilt), math.sin(tilt)
     return _square(torch.add(x * c, y, alpha=s) / a, torch.add(y * c, x, alpha=-s) / b)
 
 
-def _lesions(uniform: _Uniform, ill: Tensor) -> Tensor:
-    """Return the table ``(n, MAX_LESIONS, 7)`` of :class:`Heads`; whoever is ill has at least one."""
-    load, strength = uniform(0.25, 1.0), uniform(0.55, 1.0)
-    rows = []
-    for number in range(MAX_LESIONS):
-        present = ((uniform(0, 1) < load) | (number == 0)) & ill[:, None, None]
-        side = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
-        place, shape = (2 + 22 * uniform(0, 1) ** 2, uniform(-36, 44)), (uniform(2.5, 8.5), uniform(2.0, 5.0))
-        rows.append(torch.stack([present.float(), side, *place, *shape, strength], dim=-1)[:, 0, 0])
-    return torch.stack(rows, dim=1)
+def _lesions(own: Subjects, ill: Tensor) -> Tensor:
+    """Return the table ``(n, MAX_LESIONS, len(LESION_COLUMNS))``; whoever is ill has at least one."""
+    load, strength = own.each(1, 0.25, 1.0), own.each(1, 0.55, 1.0)
+
+    def each(low: float, high: float) -> Tensor:
+        return own.each(MAX_LESIONS, low, high)
+
+    present = each(0, 1) < load
+    present[:, 0] = True
+    side = torch.where(each(0, 1) < 0.5, -1.0, 1.0)
+    rows = [present & ill[:, None], side, 2 + 22 * each(0, 1) ** 2, each(-36, 44), each(2.5, 8.5), each(2, 5)]
+    rows.append(strength.expand(-1, MAX_LESIONS))
+    if own.dim == 3:
+        rows += [each(-6, 34), each(2, 6)]
+    return torch.stack([row.float() for row in rows], dim=-1)
 
 
 def _anatomy(
-    uniform: _Uniform, fields: _Fields, severity: Tensor, level: Tensor,
-    lesions: Tensor, swollen: Tensor, side: int, fov: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Return the tissue of every fine pixel ``(n, side, side)``, and where the brain and its fluid are."""
-    centres = ((torch.arange(side) + 0.5) / side - 0.5) * fov
-    v, u = torch.meshgrid(centres, centres, indexing="ij")
+    own: Subjects, severity: Tensor, lesions: Tensor, swollen: Tensor, side: int, fov: float
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Return the tissue of every fine pixel ``(n, *fine)``, where brain and its fluid are, and the facts."""
+    uniform, dim = own.uniform, own.dim
+    x, y, *rest = grid(side, fov, dim=dim, device=own.device)
     angle = uniform(-1, 1) ** 3 * 0.15
-    u, v = u + uniform(-4, 4), v + uniform(-4, 4)
-    x, y = u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
+    x, y = _turned(x + uniform(-4, 4), y + uniform(-4, 4), angle)
+    if dim == 2:
+        level = uniform(0, 1)
+        z = SLICES * level
+    else:
+        y, z = _turned(y, rest[0] + uniform(0, 10), uniform(-0.12, 0.12))
 
     # A tumour pushes the anatomy away: what is at a point was nearer to the tumour's centre before.
-    radius = uniform(9, 19)
+    radius, give, soak, core = uniform(9, 19), uniform(0.15, 0.4), uniform(1.4, 2.1), uniform(0.3, 0.75)
     tx, ty = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0) * uniform(22, 38), uniform(-38, 40)
-    give = uniform(0.15, 0.4)
+    centre = [tx, ty] if dim == 2 else [tx, ty, uniform(-2, 38)]
+    from_tumour = x
     if swollen.any():
-        dx, dy = x - tx, y - ty
-        from_tumour = (dx**2 + dy**2).sqrt()
-        push = (
-            give * radius * _bump(from_tumour / (2.2 * radius)) * swollen[:, None, None] / (from_tumour + 3)
-        )
-        x, y = x - push * dx, y - push * dy
+        place = [x, y] if dim == 2 else [x, y, z]
+        away = [each - middle for each, middle in zip(place, centre, strict=True)]
+        from_tumour = torch.stack(torch.broadcast_tensors(*away)).norm(dim=0)
+        there = swollen.view(-1, *[1] * dim)
+        push = give * radius * bump(from_tumour / (2.2 * radius)) * there / (from_tumour + 3)
+        x, y, *rest = (each - push * off for each, off in zip(place, away, strict=True))
+        z = rest[0] if dim == 3 else z
+    facts = {"tumour": torch.cat([swollen[:, None].float()]
+             + [each.flatten(1) for each in (*centre, radius, core, soak, give)], dim=1)}  # fmt: skip
+    if dim == 2:
+        facts["level"] = level.flatten()
 
-    broad_x, broad_y = fields.broad
-    fine_x, fine_y, other = fields.middle
-    rough, rougher = fields.fine
+    broad_x, broad_y, *broad_z = _fields(own, dim, 62.5, side, fov).unbind(1)
+    fine_x, fine_y, other, *fine_z = _fields(own, dim + 1, 17.9, side, fov).unbind(1)
+    rough, rougher = _fields(own, 2, 10.9, side, fov).unbind(1)
     x, y = _sum(x, (2.4, broad_x), (0.7, fine_y)), _sum(y, (2.4, broad_y), (0.7, fine_x))
+    if dim == 3:
+        z = _sum(z, (2.4, broad_z[0]))
+    level = z / SLICES
 
-    # The surface of the brain: an egg, blunter behind, smaller in higher slices; d is the depth below it.
-    a = uniform(59, 67) * (1 - 0.2 * level**2)
-    b = uniform(74, 84) * (1 - 0.17 * level**2)
+    # The surface of the cerebrum: an egg, blunter behind; d is the depth below it.
+    a, b, c = uniform(59, 67), uniform(74, 84), uniform(70, 80)
     along = y / b
     egg = x / (a * (1 + uniform(0.03, 0.11) * along))
-    r = (x**2 + y**2).sqrt() + 1e-3
-    d = r / (egg**2 + along**2).sqrt().clamp_min(1e-3) - r
+    up = z / (c if dim == 2 else torch.where(z > 0, c, 0.8 * c))
+    r = torch.addcmul(_square(x, y), z, z).sqrt() + 1e-3
+    rho = torch.addcmul(_square(egg, along), up, up).sqrt().clamp_min(1e-3)
+    d = r / rho - r
+    below = _Below(own, x, y, z, rougher) if dim == 3 else None
+    if below:
+        d = torch.minimum(d, below.above_floor)
 
-    pial = _pial_distance(uniform, x, y, r, d, fine_x, fine_y, rough, rougher, severity, level)
+    if dim == 2:
+        bent_x, bent_y = _sum(x, (3.8, fine_x), (1.3, rough)), _sum(y, (3.8, fine_y), (1.3, rougher))
+        lines = _forking_lines(own, bent_x, bent_y, (x**2 + y**2).sqrt() + 1e-3, d, fine_y)
+    else:
+        bent_x, bent_y = _sum(x, (3.0, fine_x)), _sum(y, (3.0, fine_y))
+        lines = _sheets(own, bent_x, bent_y, _sum(z, (3.0, fine_z[0])), rho, d, side, fov)
+    lines = torch.minimum(lines, _fissures(own, x, bent_y, y, d, fine_x, rough, level))
+    half_width = uniform(0.35, 0.8) + 1.0 * severity**1.5 + (1.1 + severity) * torch.exp(-d.clamp_min(0) / 3)
+    pial = torch.minimum(d, lines.sqrt() - half_width)
     thickness = _sum(uniform(2.8, 3.5) - 0.5 * severity, (0.35, rough))
-    painted = torch.full(pial.shape, WHITE, dtype=torch.uint8)
-    _paint(painted, pial < thickness, GREY)
+    white = pial - thickness
+    if below:
+        pial, white, d = below.joined(pial, white, d)
 
-    ventricle, middle = _ventricles(uniform, _sum(x, (0.8, fine_x)), _sum(y, (0.8, fine_y)), severity, level)
-    # Deep grey matter beside the ventricles, in low slices.
-    low = (1.15 - 2.2 * level).clamp(0, 1)
+    painted = torch.full(pial.shape, WHITE, dtype=torch.uint8, device=own.device)
+    paint(painted, white < 0, GREY)
+    ventricle, middle = _ventricles(own, _sum(x, (0.8, fine_x)), _sum(y, (0.8, fine_y)), z, severity, level)
+    # Deep grey matter beside the ventricles: thalamus, caudate nucleus, putamen (centre, semi-axes, tilt).
+    low = torch.minimum(1.15 - 2.2 * level, 1.1 + 5 * level).clamp(0, 1)
     across = _sum(x.abs(), (1.2, rough))
     growth = 1 + 0.25 * other
     wide = low.sqrt()
-    # Thalamus, caudate nucleus, putamen: centre, semi-axes, tilt.
     for cx, cy, sa, sb, tilt in ((12, 8, 7.5, 12, 0.35), (12, -19, 4.6, 9, -0.3), (25, -4, 5.5, 15, -0.22)):
-        inside = _ellipse(
-            across - cx * uniform(0.95, 1.05) - 3 * severity,
-            y - cy * uniform(0.9, 1.1),
-            sa * wide,
-            sb * wide,
-            tilt,
-        )
-        _paint(painted, (inside < growth) & (low > 0.05), NUCLEI)
-    _paint(painted, pial < 0, CSF)
-    _paint(painted, ventricle, VENTRICLE)
+        outwards = across - cx * uniform(0.95, 1.05) - 3 * severity
+        nucleus = _ellipse(outwards, y - cy * uniform(0.9, 1.1), sa * wide, sb * wide, tilt)
+        paint(painted, (nucleus < growth) & (low > 0.05), NUCLEI)
+    paint(painted, pial < 0, CSF)
+    if below:
+        paint(painted, below.cistern, CSF)
+    paint(painted, ventricle, VENTRICLE)
 
     # Lesions beside the ventricles, in white matter only, with ragged edges.
     if lesions[:, :, 0].any():
@@ -496,110 +510,128 @@ def _anatomy(
         outwards = torch.where(x > 0, outwards, -outwards)
         edge = _sum(0.35 * rough + 1, (0.25, other))
         for row in lesions.unbind(1):
-            present, half, lx, ly, la, lb, _ = row[:, :, None, None].unbind(1)
+            present, half, lx, ly, la, lb, _, *high = row.view(*row.shape, *[1] * dim).unbind(1)
             near = ((outwards - half * (lx + 100)) / la).square_().add_(((y - ly) / lb).square_())
+            if high:
+                near.add_(((z - high[0]) / high[1]).square_())
             found |= (near < edge).logical_and_(present > 0)
-        _paint(painted, found.logical_and_(painted == WHITE), LESION)
+        paint(painted, found.logical_and_(painted == WHITE), LESION)
 
     # A tumour: dead centre, living rim, and oedema that spreads along white matter.
-    soak, core = uniform(1.4, 2.1), uniform(0.3, 0.75)
     if swollen.any():
         near = from_tumour / radius + 0.1 * rough + 0.08 * fine_x
-        affected = swollen[:, None, None] & (pial > 0) & ~ventricle
-        _paint(painted, affected & (painted == WHITE) & (near < soak + 0.25 * other), OEDEMA)
-        _paint(painted, affected & (near < 1), TUMOUR)
-        _paint(painted, affected & (near < core), NECROSIS)
+        affected = there & (pial > 0) & ~ventricle
+        paint(painted, affected & (painted == WHITE) & (near < soak + 0.25 * other), OEDEMA)
+        paint(painted, affected & (near < 1), TUMOUR)
+        paint(painted, affected & (near < core), NECROSIS)
 
     # Around the brain: fluid, skull with marrow between its tables, muscle at the temples, fat, skin.
     gap = _sum(uniform(1.2, 2.6) + 2.0 * severity**1.5, (0.4, fine_y))
     skull = gap + uniform(5, 7.5) + 0.5 * broad_x.abs()
-    table_thickness = uniform(1.6, 2.2)
-    temple = (
-        uniform(5, 11) * (1 - 1.4 * level).clamp_min(0) * _bump((y + 20) / 26) * (x.abs() / a).clamp_max(1)
-    )
-    muscle = skull + temple
-    fat = muscle + uniform(2.5, 6.5) * (1 + 0.12 * other).clamp_min(0.3)
+    inner = uniform(1.6, 2.2)
+    temple = uniform(5, 11) * (1 - 1.4 * level).clamp(0, 1) * bump((y + 20) / 26) * (x.abs() / a).clamp_max(1)
+    fat = uniform(2.5, 6.5) * (1 + 0.12 * other).clamp_min(0.3)
     out = -d
-    _paint(painted, out > gap, BONE)
-    spongy = (out > gap + table_thickness) & (out < skull - table_thickness + 0.5 * rough)
-    _paint(painted, spongy, MARROW)
-    _paint(painted, out > skull, MUSCLE)
-    _paint(painted, out > muscle, FAT)
-    _paint(painted, out > fat, SKIN)
-    _paint(painted, out > fat + 1.9, AIR)
-    return painted, out < 0.3
+    beyond = out - skull - temple
+    paint(painted, out > gap, BONE)
+    paint(painted, (out > gap + inner) & (out < skull - inner + 0.5 * rough), MARROW)
+    soft = out > skull
+    if below:
+        beyond = torch.minimum(beyond, below.face)
+        soft &= ~below.bones
+        paint(painted, soft & (other > 0.7), FAT)
+    paint(painted, soft, MUSCLE)
+    paint(painted, beyond > 0, FAT)
+    paint(painted, beyond > fat, SKIN)
+    paint(painted, beyond > fat + 1.9, AIR)
+    if below:
+        paint(painted, below.airways & soft, AIR)
+    return painted, out < 0.3, facts
 
 
-def _pial_distance(
-    uniform: _Uniform, x: Tensor, y: Tensor, r: Tensor, d: Tensor,
-    fine_x: Tensor, fine_y: Tensor, rough: Tensor, rougher: Tensor, severity: Tensor, level: Tensor,
-) -> Tensor:  # fmt: skip
-    """Return the distance in mm to the nearest of surface, sulci and fissures, less half their width."""
-    # The folds: sulci wander by a centimetre, and their walls are uneven.
-    bent_x, bent_y = _sum(x, (3.8, fine_x), (1.3, rough)), _sum(y, (3.8, fine_y), (1.3, rougher))
-
-    def of(values: Tensor, cell: Tensor) -> Tensor:
-        return values.gather(1, cell.flatten(1)).view_as(cell)
-
-    # Two rings of sulci that run inwards, the second between the sulci of the first and shallower.
+def _forking_lines(own: Subjects, x: Tensor, y: Tensor, r: Tensor, d: Tensor, uneven: Tensor) -> Tensor:
+    """Return the squared distance in mm to sulci of a slice: lines from the surface inwards; some fork."""
     ring = 22
-    turn = torch.atan2(bent_y, bent_x) / (2 * math.pi) * ring
-    lines = torch.full_like(x, 99.0)
+    # Two rings of them, the second between the sulci of the first and shallower.
+    turn = torch.atan2(y, x) / (2 * math.pi) * ring
+    lines = torch.full_like(x, 99.0**2)
     for shift, low, high in ((0.0, 9.0, 27.0), (0.5, -4.0, 13.0)):
         position = torch.remainder(turn + shift, ring)
         cell = position.long().clamp_max(ring - 1)
-        sideways = (
-            (position - cell - 0.5 - of(uniform.each(ring, -0.16, 0.16), cell)) * (2 * math.pi / ring) * r
-        )
-        end = of(uniform.each(ring, low, high), cell)
+        sideways = (position - cell - 0.5 - _of(own.each(ring, -0.16, 0.16), cell)) * (2 * math.pi / ring) * r
+        end = _of(own.each(ring, low, high), cell)
         lines = torch.minimum(lines, _square(sideways, (d - end).clamp_min_(0)))
-        # Some fork: an arc along the surface, part of the way down.
-        fork = of(uniform.each(ring, 6, 24), cell)
-        slope = of(uniform.each(ring, -0.9, 0.9), cell)
+        # A fork is an arc along the surface, part of the way down; below the end of its sulcus it is none.
+        fork = _of(own.each(ring, 6, 24), cell)
+        slope = _of(own.each(ring, -0.9, 0.9), cell)
         aside = sideways.abs()
-        # A fork below the end of its sulcus is none.
-        down = torch.addcmul(d - torch.where(fork > end + 1, -99.0, fork), slope, aside).add_(fine_y)
-        lines = torch.minimum(lines, _square(down, (aside - uniform(3, 6)).clamp_min_(0)))
+        down = torch.addcmul(d - torch.where(fork > end + 1, -99.0, fork), slope, aside).add_(uneven)
+        lines = torch.minimum(lines, _square(down, (aside - own.uniform(3, 6)).clamp_min_(0)))
+    return lines
 
-    # The fissure between the hemispheres, in front of and behind the corpus callosum, above it everywhere.
+
+def _of(values: Tensor, cell: Tensor) -> Tensor:
+    """Return each pixel's own of ``values`` ``(n, cells)``."""
+    return values.gather(1, cell.flatten(1)).view_as(cell)
+
+
+def _sheets(
+    own: Subjects, x: Tensor, y: Tensor, z: Tensor, rho: Tensor, d: Tensor, side: int, fov: float
+) -> Tensor:
+    """Return the squared distance in mm to sulci of a volume: sheets across the surface, of uneven depth."""
+    # What a point's direction from the centre decides is looked up where it meets the surface.
+    surface = torch.stack([x, y, -z], dim=-1) / (rho[..., None] * fov / 2)
+    random = torch.cat([_fields(own, 1, 10.0, side, fov), _fields(own, 1, 20.0, side, fov)], dim=1)
+    f, depth = grid_sample(random, surface, align_corners=False, padding_mode="border").unbind(1)
+    slopes = torch.gradient(f, spacing=fov / side, dim=(1, 2, 3))
+    steep = torch.addcmul(_square(slopes[0], slopes[1]), slopes[2], slopes[2]).sqrt()
+    end = (16 + 7 * depth).clamp(4, 30)
+    return _square(f / (steep + 0.01), (d - end).clamp_min(0))
+
+
+def _fissures(
+    own: Subjects, x: Tensor, bent_y: Tensor, y: Tensor, d: Tensor,
+    fine_x: Tensor, rough: Tensor, level: Tensor,
+) -> Tensor:  # fmt: skip
+    """Return the squared distance in mm to the fissures, and to the sulci that leave the midline."""
+    uniform = own.uniform
+    # Between the hemispheres, in front of and behind the corpus callosum, above it everywhere.
     callosum = uniform(36, 42) * (1 - ((level - 0.62) / 0.14).clamp(0, 1))
     below = (callosum - (y + uniform(-4, 4)).abs()).clamp_min(0)
-    midline = _sum(x, (0.8, fine_x), (0.4, rough))
-    lines = torch.minimum(lines, _square(midline, below))
+    lines = _square(_sum(x, (0.8, fine_x), (0.4, rough)), below)
     # Sulci that leave it sideways.
     spacing, rows = 15.0, 14
-    position = ((bent_y + torch.where(x > 0, uniform(0, 15), uniform(0, 15))) / spacing + rows / 2).clamp(
-        0, rows - 1e-3
-    )
+    shift = torch.where(x > 0, uniform(0, 15), uniform(0, 15))
+    position = ((bent_y + shift) / spacing + rows / 2).clamp(0, rows - 1e-3)
     cell = position.long()
     sideways = (position - cell - 0.5) * spacing
     cell = cell + rows * (x > 0)
-    beyond = (x.abs() - of(uniform.each(2 * rows, -5, 13), cell)).clamp_min(0)
+    beyond = (x.abs() - _of(own.each(2 * rows, -5, 13), cell)).clamp_min(0)
     lines = torch.minimum(lines, _square(sideways, beyond).add_(below * below))
-
     # The lateral fissure and the insula behind it, in low slices.
     reach = uniform(19, 25)
-    absent = 60 * (level - 0.42).clamp_min(0)
+    absent = 60 * torch.maximum(level - 0.42, -0.35 - level).clamp_min(0)
     stem = (bent_y + uniform(8, 16)) ** 2 + (d - reach).clamp_min(0) ** 2
     along = ((bent_y - uniform(-4, 2)).abs() - uniform(12, 17)).clamp_min(0)
     insula = (d - reach + 1.2 * fine_x) ** 2 + along**2
-    lines = torch.minimum(lines, torch.minimum(stem, insula) + absent**2)
-
-    half_width = uniform(0.35, 0.8) + 1.0 * severity**1.5 + (1.1 + severity) * torch.exp(-d.clamp_min(0) / 3)
-    return torch.minimum(d, lines.sqrt() - half_width)
+    return torch.minimum(lines, torch.minimum(stem, insula) + absent**2)
 
 
 def _ventricles(
-    uniform: _Uniform, x: Tensor, y: Tensor, severity: Tensor, level: Tensor
+    own: Subjects, x: Tensor, y: Tensor, z: Tensor, severity: Tensor, level: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return where the lateral and third ventricles are, and the lateral ones' midline |x|."""
+    """Return where the ventricles are, and the lateral ones' midline |x|."""
+    uniform = own.uniform
     wide = uniform(0.75, 1.1) * (1 + 1.3 * severity)
     body = (1 - (level - 0.45).abs() / 0.3).clamp(0, 1)
-    front, back = (1 - level / 0.7).clamp(0, 1).sqrt(), (1 - level / 0.6).clamp(0, 1).sqrt()
+    # The horns reach down to 10 mm below the lowest slice.
+    floor = (1 + 4.5 * level).clamp(0, 1)
+    front = ((1 - level / 0.7).clamp(0, 1) * floor).sqrt()
+    back = ((1 - level / 0.6).clamp(0, 1) * floor).sqrt()
     width = torch.maximum(
         torch.maximum(
-            uniform(3.0, 4.2) * front * _bump((y + uniform(19, 23)) / uniform(10, 13)),
-            uniform(4.0, 5.6) * back * _bump((y - uniform(27, 34)) / uniform(10, 14)),
+            uniform(3.0, 4.2) * front * bump((y + uniform(19, 23)) / uniform(10, 13)),
+            uniform(4.0, 5.6) * back * bump((y - uniform(27, 34)) / uniform(10, 14)),
         ),
         uniform(4.5, 5.8) * body * torch.sigmoid((30 - (y - 2).abs()) / 3),
     )
@@ -611,5 +643,67 @@ def _ventricles(
         + uniform(9, 15) * ((y - 4) / 32).clamp_min(0) ** 2 * (1.2 - 0.5 * level)
     )
     lateral = (x.abs() - middle).abs() < width
-    third = (x.abs() < (0.8 + 1.3 * wide) * (1 - ((y - 4) / 12) ** 2)) & (level < 0.26)
-    return (lateral & (width > 0.8)) | third, middle
+    third = (x.abs() < (0.8 + 1.3 * wide) * (1 - ((y - 4) / 12) ** 2)) & (level < 0.26) & (level > -0.25)
+    found = (lateral & (width > 0.8)) | third
+    if own.dim == 3:
+        # The temporal horns come forward below, from where the lateral ventricles are widest; the fourth
+        # ventricle lies between brain stem and cerebellum.
+        height = -15 + 20 * torch.sigmoid((y - 24) / 4)
+        horn = _square(x.abs() - uniform(25, 29) + 0.1 * y, z - height) < (1.2 + 1.3 * wide) ** 2
+        found |= horn & (y > uniform(-14, -6)) & (y < 32)
+        found |= _square(x / 7, (y - 26) / 4.5) + ((z + 34) / 10) ** 2 < 0.3 + 0.5 * wide
+    return found, middle
+
+
+class _Below:
+    """What a volume has below the slices: cerebellum, brain stem, the base of the skull, face and neck.
+
+    Attributes
+    ----------
+    above_floor : Tensor
+        Height in mm above the floor that the cerebrum lies on.
+    cistern, bones, airways : Tensor
+        bool: fluid below the cerebrum, bones of the face, and air in it.
+    face : Tensor
+        Distance in mm outwards from the surface of face and neck.
+    """
+
+    def __init__(self, own: Subjects, x: Tensor, y: Tensor, z: Tensor, rougher: Tensor) -> None:
+        uniform, side = own.uniform, x.abs()
+        temporal = (
+            bump((side - 36) / uniform(15, 19)) * torch.sigmoid((26 - y) / 6) * torch.sigmoid((y + 40) / 4)
+        )
+        self.above_floor = z + uniform(16, 20) - 8 * torch.sigmoid((y - 20) / 6) + uniform(18, 24) * temporal
+        q = (
+            (side / uniform(47, 53)) ** 2
+            + ((y - 41) / uniform(30, 34)) ** 2
+            + ((z + 37) / uniform(21, 25)) ** 2
+        )
+        cleft = 4 * bump(x / 6) * torch.sigmoid((y - 50) / 4)
+        self._cerebellum = 25 * (1 - q.sqrt()) - cleft
+        # Its leaves are finer than the voxels: grey matter comes and goes with the angle around its root.
+        leaves = torch.sin(uniform(15, 19) * torch.atan2(z + 37, y - 14) + 0.8 * rougher)
+        self._leaf = 4 + 5 * (leaves + 0.4)
+        pons = 5 * bump((z + 30) / 11)
+        thick = uniform(8.5, 10.5) + pons - 4 * torch.sigmoid((-z - 52) / 4)
+        self._stem = torch.minimum(thick - _square(x / 1.15, y - 13 + 0.6 * pons + 0.1 * z).sqrt(), -z - 2)
+        self.cistern = _square(x / 9, (y + 4) / 8) + ((z + 19) / 6) ** 2 < 1
+        neck = torch.sigmoid((-z - 78) / 5)
+        width, length = uniform(50, 57) - 6 * neck, uniform(70, 78) - 24 * neck
+        self.face = torch.maximum(50 * (_square(x / width, (y + 14 - 24 * neck) / length).sqrt() - 1), z + 8)
+        arch = (_square(x / (width - 13), (y + 14) / (length - 13)).sqrt() - 1).abs() < 0.09
+        self.bones = (arch & (y < -28) & (z < -50) & (z > -98)) | ((z + 52).abs() < 3) & (side < 24) & (
+            y < -30
+        )
+        nose = (side < 11) & (side > 1.5) & (y < -28) & (y > -72) & (z > -50) & (z < -24)
+        throat = (_square(x / 12, (y + 14) / 7) < 1) & (z < -45)
+        sinus = ((side - 24) / 10) ** 2 + ((y + 48) / 13) ** 2 + ((z + 40) / 12) ** 2 < 1
+        self.airways = nose | throat | sinus
+
+    def joined(self, pial: Tensor, white: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return depth below pia, depth in white matter and depth in the skull, of the whole brain."""
+        return (
+            torch.maximum(torch.maximum(pial, self._cerebellum), self._stem),
+            torch.maximum(torch.maximum(white, self._cerebellum - self._leaf), self._stem - 0.3),
+            torch.maximum(torch.maximum(d, self._cerebellum), self._stem),
+        )
