@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,46 +95,125 @@ def download(file: File) -> Found:
     CourseError
         If the disk is full, or what came is not what the card describes.
     """
-    # Half a second of imports that most calls do not need.
-    import pooch
-    import requests
-
-    if file.url is None:
+    if file.url is None or file.md5 is None:
         raise UnreachableError("the course cannot download this set yet")
     if file.url in _unreachable:
         raise UnreachableError(_unreachable[file.url])
-    host = urlsplit(file.url).hostname
-    # Its messages would print paths of this machine on the page.
-    pooch.get_logger().setLevel("WARNING")
+    path = _own_folder() / file.name
     try:
-        path = pooch.retrieve(
-            file.url,
-            known_hash=f"md5:{file.md5}",
-            fname=file.name,
-            path=_own_folder(),
-            downloader=pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT),
-        )
+        fetch(file.url, path, file.md5)
         with open(path, "rb") as stream:
-            return Found(Path(path), stream.read(), f"downloaded from {host} to ~/.medmnist")
-    except requests.Timeout:
-        reason = f"{host} did not answer within {TIMEOUT:g} s"
-    except requests.HTTPError as error:
-        reason = f"{host} answered {error.response.status_code} {error.response.reason}"
-    except requests.exceptions.ChunkedEncodingError:
-        reason = f"the transfer from {host} broke off"
-    except requests.RequestException:
-        reason = f"there is no connection to {host}"
-    except ValueError as error:
-        raise CourseError(
-            f"What {file.url} delivered does not have the checksum of {file.name} and was not kept: "
-            "try again, or download it by other means into ~/.medmnist."
-        ) from error
+            return Found(path, stream.read(), f"downloaded from {urlsplit(file.url).hostname} to ~/.medmnist")
+    except UnreachableError as error:
+        _unreachable[file.url] = str(error)
+        raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _unreachable[file.url] = "~/.medmnist cannot be written"
+        raise UnreachableError(_unreachable[file.url]) from error
+
+
+def fetch(url: str, path: Path, md5: str) -> None:
+    """Download ``url`` to ``path``, which appears complete and checked, or not at all.
+
+    Of several processes that want the same file one downloads it and the others wait for it. A transfer that
+    broke off leaves ``path`` with ``.part`` behind, and the next call takes it up there if the server can.
+
+    Parameters
+    ----------
+    url : str
+        Address.
+    path : Path
+        Where the file shall be; missing folders are made.
+    md5 : str
+        Checksum, in hexadecimal digits.
+
+    Raises
+    ------
+    UnreachableError
+        If the server cannot be reached or does not deliver.
+    CourseError
+        If the disk is full, or what came has another checksum; it is not kept.
+    OSError
+        If the folder cannot be written.
+    """
+    # Half a second of imports that most calls do not need.
+    import filelock
+    import requests
+
+    host = urlsplit(url).hostname
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, and gone with the process that holds it, whatever happens to that.
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            print(f"Another process is downloading {path.name}: waiting for it.", file=sys.stderr)
+            lock.acquire()
+        if path.exists():
+            return
+        _transfer(url, partial)
+        with open(partial, "rb") as stream:
+            delivered = hashlib.file_digest(stream, "md5").hexdigest()
+        if delivered != md5:
+            partial.unlink()
             raise CourseError(
-                f"There is no space left for {file.name} in {_own_folder()}, and nothing was kept: "
-                "free some and try again."
-            ) from error
-        reason = "~/.medmnist cannot be written"
-    _unreachable[file.url] = reason
-    raise UnreachableError(reason)
+                f"What {url} delivered does not have the checksum of {path.name} and was not kept: "
+                f"try again, or download it by other means into {path.parent.name}."
+            )
+        os.replace(partial, path)
+    except requests.Timeout as error:
+        raise UnreachableError(f"{host} did not answer within {TIMEOUT:g} s") from error
+    except requests.HTTPError as error:
+        raise UnreachableError(
+            f"{host} answered {error.response.status_code} {error.response.reason}"
+        ) from error
+    except requests.exceptions.ChunkedEncodingError as error:
+        raise UnreachableError(f"the transfer from {host} broke off") from error
+    except requests.RequestException as error:
+        raise UnreachableError(f"there is no connection to {host}") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        partial.unlink(missing_ok=True)
+        raise CourseError(
+            f"There is no space left for {path.name} in {path.parent}, and nothing was kept: "
+            "free some and try again."
+        ) from error
+    finally:
+        if lock.is_locked:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _transfer(url: str, partial: Path) -> None:
+    """Append to ``partial`` what is still missing of ``url``, or start afresh if the server cannot go on."""
+    import requests
+    from tqdm import tqdm
+
+    have = partial.stat().st_size if partial.exists() else 0
+    wanted = {"Range": f"bytes={have}-"} if have else {}
+    # Compressed on the way, a file would have another length than the server says.
+    headers = {"Accept-Encoding": "identity", **wanted}
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            partial.unlink()
+            return _transfer(url, partial)
+        answer.raise_for_status()
+        resumed = answer.status_code == requests.codes.partial_content
+        length = answer.headers.get("Content-Length")
+        start = have if resumed else 0
+        with (
+            open(partial, "ab" if resumed else "wb") as stream,
+            tqdm(
+                total=start + int(length) if length else None,
+                initial=start,
+                unit="B",
+                unit_scale=True,
+                leave=False,
+            ) as bar,
+        ):
+            for piece in answer.iter_content(2**16):
+                bar.update(stream.write(piece))
+    return None

@@ -1,11 +1,13 @@
 """A download arrives complete and checked, or not at all; the server is this process."""
 
 import errno
+import multiprocessing
+import os
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
-import pooch
 import pytest
 
 from medgan_course import data
@@ -18,7 +20,9 @@ pytestmark = pytest.mark.usefixtures("no_network", "empty_home")
 @pytest.fixture
 def server(tiny):
     """Run a web server that delivers the tiny set, unless told otherwise."""
-    state = SimpleNamespace(status=200, content=tiny.official, promised=None, requests=0)
+    state = SimpleNamespace(
+        status=200, content=tiny.official, promised=None, requests=0, ranges=True, asked=[], held=None
+    )
     released = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -26,10 +30,18 @@ def server(tiny):
             state.requests += 1
             if state.status is None and released.wait(2):  # say nothing for long
                 return
-            self.send_response(state.status or 200)
-            self.send_header("Content-Length", str(state.promised or len(state.content)))
+            state.asked.append(self.headers["Range"])
+            status, start = state.status or 200, 0
+            if self.headers["Range"] and state.ranges:
+                start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+                status = 206 if start < len(state.content) else 416
+            content = b"" if status == 416 else state.content[start:]
+            self.send_response(status)
+            self.send_header("Content-Length", str(state.promised or len(content)))
             self.end_headers()
-            self.wfile.write(state.content)
+            if state.held is not None:
+                state.held.wait(10)
+            self.wfile.write(content)
 
         def log_message(self, *arguments):
             pass
@@ -93,6 +105,103 @@ def test_a_failure_is_remembered_so_that_splits_cannot_differ(server):
 def test_connection_lost_on_the_way(server, empty_home):
     server.promised = 2 * len(server.content)
     assert "the transfer from 127.0.0.1 broke off" in data.load("tinymnist").source
+    # Not under the file's name, so nobody takes it for the file.
+    assert left_behind(empty_home) == ["tinymnist.npz.part"]
+
+
+@pytest.fixture
+def half(server, empty_home):
+    """Leave what a transfer that broke off leaves, and return its path."""
+    (empty_home / ".medmnist").mkdir()
+    path = empty_home / ".medmnist" / "tinymnist.npz.part"
+    path.write_bytes(server.content[:1000])
+    return path
+
+
+def test_the_next_call_takes_it_up_where_it_broke_off(server, half, empty_home):
+    assert "the official bytes" in data.load("tinymnist").source
+    assert server.asked == ["bytes=1000-"]
+    assert left_behind(empty_home) == ["tinymnist.npz"]
+
+
+def test_a_server_that_cannot_go_on_starts_afresh(server, half, empty_home):
+    server.ranges = False
+    assert "the official bytes" in data.load("tinymnist").source
+    assert left_behind(empty_home) == ["tinymnist.npz"]
+
+
+def test_more_than_all_of_it_starts_afresh(server, half, empty_home):
+    half.write_bytes(server.content + b"and more")
+    assert "the official bytes" in data.load("tinymnist").source
+    assert [bool(asked) for asked in server.asked] == [True, False]
+    assert left_behind(empty_home) == ["tinymnist.npz"]
+
+
+def test_half_of_another_file_is_not_kept(server, half, empty_home):
+    half.write_bytes(b"x" * 1000)
+    with pytest.raises(CourseError, match="does not have the checksum"):
+        data.load("tinymnist")
+    assert left_behind(empty_home) == []
+    assert "the official bytes" in data.load("tinymnist").source
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process")
+def test_two_processes_and_one_download(server, empty_home, monkeypatch):
+    """One process is in the middle of the download when this one wants the same set."""
+    server.held = threading.Event()
+    asked = threading.Event()
+    server.asked = SimpleNamespace(append=lambda value: asked.set())
+    other = multiprocessing.get_context("fork").Process(
+        target=files.download, args=(data.card("tinymnist").file(28),)
+    )
+    other.start()
+    assert asked.wait(10)
+    said = []
+
+    def say(text):
+        said.append(text)
+        server.held.set()
+
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=say, flush=lambda: None))
+    loaded = data.load("tinymnist")
+    other.join(10)
+    assert "Another process is downloading tinymnist.npz: waiting for it." in "".join(said)
+    assert "the official bytes" in loaded.source
+    assert server.requests == 1
+    assert other.exitcode == 0
+    assert left_behind(empty_home) == ["tinymnist.npz"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process")
+def test_a_process_that_is_killed_blocks_nobody(server, empty_home):
+    server.held = threading.Event()
+    asked = threading.Event()
+    server.asked = SimpleNamespace(append=lambda value: asked.set())
+    other = multiprocessing.get_context("fork").Process(
+        target=files.download, args=(data.card("tinymnist").file(28),)
+    )
+    other.start()
+    assert asked.wait(10)
+    other.kill()
+    other.join(10)
+    server.held.set()
+    assert "the official bytes" in data.load("tinymnist").source
+    assert left_behind(empty_home) == ["tinymnist.npz"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is read-only for root")
+def test_read_only_home(server, empty_home):
+    (empty_home / ".medmnist").mkdir(mode=0o500)
+    assert "~/.medmnist cannot be written" in data.load("tinymnist").source
+
+
+def test_a_read_only_disk_is_said(server, empty_home, monkeypatch):
+    # Permissions do not stop an administrator, so the refusal is played.
+    def refuse(url, partial):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files, "_transfer", refuse)
+    assert "~/.medmnist cannot be written" in data.load("tinymnist").source
     assert left_behind(empty_home) == []
 
 
@@ -113,12 +222,11 @@ def test_wrong_checksum_is_an_error(server, empty_home):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk_is_an_error(tiny, empty_home, monkeypatch, number):
-    def fill_up(self, url, output_file, pooch):
-        with open(output_file, "wb") as stream:
-            stream.write(b"the beginning")
+    def fill_up(url, partial):
+        partial.write_bytes(b"the beginning")
         raise OSError(number, "No space left on device")
 
-    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", fill_up)
+    monkeypatch.setattr(files, "_transfer", fill_up)
     with pytest.raises(CourseError, match=r"no space left for tinymnist\.npz in .*\.medmnist"):
         data.load("tinymnist")
     assert left_behind(empty_home) == []
