@@ -32,10 +32,15 @@ def availability(card: Card) -> str:
         return "computed"
     distinct = list(dict.fromkeys(card.files.values()))
     here = sum(locate(file) is not None for file in distinct)
-    otherwise = "to fetch" if distinct[0].url or card.name in originals.AUTOMATIC else "by hand"
+    otherwise = "to fetch" if fetchable(card) else "by hand"
     if here in (0, len(distinct)):
         return "here" if here else otherwise
     return f"{here} of {len(distinct)} here, the others {otherwise}"
+
+
+def fetchable(card: Card) -> bool:
+    """Return whether the set's files come by themselves, from their publisher or made from his originals."""
+    return any(file.url for file in card.files.values()) or card.name in originals.AUTOMATIC
 
 
 def description(name: str) -> Iterator[str]:
@@ -236,18 +241,13 @@ def _loaded_by(notebook: Path) -> list[tuple[str, int]]:
 def _fetched(card: Card, file: File) -> Path:
     if file.url is not None:
         return files.download(file).path
-    if card.name in originals.AUTOMATIC:
-        return originals.prepare(card.name, None, files._own_folder())
-    raise files.UnreachableError(
-        f"it cannot be downloaded: get the original from {card.homepage} and give it to "
-        f"medgan data prepare {card.name} --from"
-    )
+    return originals.prepare(card.name, None, files._own_folder())
 
 
 def _identity(card: Card, file: File) -> str:
     if file.url is not None:
         return f"MD5 {file.md5}, {file.url}"
-    how = "downloaded" if card.name in originals.AUTOMATIC else "got by hand"
+    how = "downloaded" if fetchable(card) else "got by hand"
     return f"made by the course from the original, which is {how}"
 
 
