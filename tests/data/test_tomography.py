@@ -87,6 +87,10 @@ def test_fbp_by_hand_of_one_view():
     row = tomography.fbp(p, 7)[0, 0, 2]
     h = [-1 / (9 * math.pi**2), 0, -1 / math.pi**2, 1 / 4, -1 / math.pi**2, 0, -1 / (9 * math.pi**2)]
     torch.testing.assert_close(row, math.pi * torch.tensor(h, dtype=torch.double))
+    p = p.roll(-3, -1)  # at detector 1, where pixel 0 is: nothing comes round to the other side
+    h = [1 / 4, -1 / math.pi**2, 0, -1 / (9 * math.pi**2), 0, -1 / (25 * math.pi**2), 0]
+    row = tomography.fbp(p, 7)[0, 0, 2]
+    torch.testing.assert_close(row, math.pi * torch.tensor(h, dtype=torch.double))
     torch.testing.assert_close(tomography.fbp(p, 7, spacing=2.0)[0, 0, 2], row / 2)
 
 
@@ -124,14 +128,17 @@ def test_four_times_the_photons_halve_the_noise():
     assert spread[0] / spread[1] == pytest.approx(2, rel=0.02)
 
 
-def test_the_noise_of_a_blank_scan_is_that_of_its_filter():
-    r"""Var mu = (pi/V)^2 V (sum h^2) / I_0 at a detector's own place; interpolation only lowers it.
+@pytest.mark.parametrize("electronic", [0.0, 1e5**0.5])
+def test_the_noise_of_a_blank_scan_is_that_of_its_filter(electronic):
+    r"""Var mu = (pi/V)^2 V (sum h^2) / I_0 at a detector's own place, less between two.
 
-    sum h^2 = 1/16 + 2/pi^4 sum_odd 1/n^4 = 1/16 + 2/96 = 1/12, and half a pixel between detectors averages
-    neighbours: 1/2 (1/12 + sum h_n h_{n+1}) = 1/2 (1/12 - 2/(4 pi^2)), so between 0.016 and 0.083.
+    sum h^2 = 1/16 + 2/pi^4 (1 + 1/81 + 1/625 + ...) = 1/16 + 2/96 = 1/12, and
+    sum h_n h_{n+1} = 2 (1/4) (-1/pi^2) = -1/(2 pi^2), for all other products have a factor 0.
     """
     air = torch.full((3, 1, 32, 32), -1000.0)
-    shown = tomography.low_dose(air, noise(3, 90, 32), photons=1e5, spacing=1.0, electronic=0)
+    draws = noise(3, 90, 32)
+    draws[0 if electronic else 1] = 0  # either the photons' noise, or as much from the electronics
+    shown = tomography.low_dose(air, draws, photons=1e5, spacing=1.0, electronic=electronic)
     variance = (shown / 1000 * tomography.MU_WATER).var().item() / (math.pi**2 / 90 / 1e5)
     # Over all places t between detectors: E[(1-t)^2 + t^2] / 12 + 2 E[t (1-t)] (-1/(2 pi^2)).
     assert variance == pytest.approx(2 / 3 / 12 - 1 / 3 / (2 * math.pi**2), rel=0.05)
