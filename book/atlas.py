@@ -6,6 +6,7 @@ belongs to them. A page is made anew when its card, its file or the code behind 
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
@@ -66,7 +67,9 @@ def sheets(card: Card) -> tuple[list[Sheet], str]:
         groups = list(_phantoms(card, labels.tolist()).split(each))
         scales, source = (card.scale,), "Computed phantoms."
     else:
-        split = min(card.images, key=card.images.__getitem__)
+        # The smallest split that has enough of every class, or else the largest there is.
+        by_size = sorted(card.counts, key=card.images.__getitem__)
+        split = next((part for part in by_size if min(card.counts[part]) >= each), by_size[-1])
         real = data.load(card.name, size=_side(card), split=split, download=False)
         labels = real.labels if classes > 1 else torch.zeros(len(real), dtype=torch.long)
         groups = [real.images[_evenly((labels == label).nonzero()[:, 0], each)] for label in range(classes)]
@@ -78,7 +81,7 @@ def sheets(card: Card) -> tuple[list[Sheet], str]:
         titles = [name.upper() for name in card.contrasts]
         scales = scales if len(scales) > 1 else scales * len(parts)
         return [Sheet(*each) for each in zip(titles, parts, scales, strict=True)], source
-    titles = list(card.class_names) if classes > 1 else ["images of all classes"]
+    titles = ["any labels"] if card.multi_label else list(card.class_names)
     return [Sheet(title, group, scales[0]) for title, group in zip(titles, groups, strict=True)], source
 
 
@@ -150,13 +153,13 @@ def _page(card: Card, folder: Path) -> Iterator[str]:
         if isinstance(content, str):
             yield f"<p><strong>{title}.</strong> {_linked(content)}</p>\n"
         else:
-            yield f"## {title}\n\n<ul>{''.join(f'<li>{_linked(item)}</li>' for item in content)}</ul>\n"
+            items = "".join(f"<li>{_linked(item)}</li>" for item in content)
+            # Addresses and checksums are longer than a phone's line.
+            yield f'## {title}\n\n<ul style="overflow-wrap:anywhere">{items}</ul>\n'
 
 
 def _linked(text: str) -> str:
-    if text.startswith("https://"):
-        return f'<a href="{escape(text)}">{escape(text)}</a>'
-    return escape(text)
+    return re.sub(r"https?://[^\s,;]+", r'<a href="\g<0>">\g<0></a>', escape(text))
 
 
 def _table() -> Iterator[str]:

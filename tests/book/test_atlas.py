@@ -72,7 +72,9 @@ def test_real_images_are_shown_where_the_file_is(tmp_path: Path, monkeypatch, em
     assert "none selected. breastmnist_64.npz in ~/.medmnist, a rebuilt copy" in page
     assert "BreastMNIST, CC BY 4.0: Al-Dhabyani" in page  # the attribution that the licence asks for
     with Image.open(tmp_path / "images" / "breastmnist-0.webp") as picture:
-        assert abs(picture.convert("L").getpixel((30, 30)) - 200) < 4  # the smallest split
+        assert (
+            abs(picture.convert("L").getpixel((30, 30)) - 200) < 4
+        )  # val, the smallest split with 16 of each class
 
 
 def test_a_licence_against_commerce_keeps_the_images_off_the_page() -> None:
