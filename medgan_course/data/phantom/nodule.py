@@ -174,7 +174,7 @@ def _part(
         aired = tissues[:, [LUNG, GROUND_GLASS]].sum(dim=1, keepdim=True)
         texture = 16 * measured.field(1, 3.0, size, fov) + 14 * measured.field(1, 14.0, size, fov)
         noise = measured.uniform(18, 42)[:, None] * measured.normal(1, *[size] * dim)
-        images["ct"] = WINDOW.normalised(_blurred(mean + aired * texture + noise, PSF * size / fov))
+        images["ct"] = WINDOW.normalised(blurred(mean + aired * texture + noise, PSF * size / fov))
     return Phantoms(
         images=images,
         scales={name: WINDOW for name in images},
@@ -276,13 +276,13 @@ def _painted(
         z.expand_as(bend[:, 0]),
     )
     start, end, radius = _trees(subjects, fov)
-    paint(painted, _tubes(bent, start, end, radius, fov), VESSEL)
+    paint(painted, tubes(bent, start, end, radius, fov), VESSEL)
     # An airway beside the first tree, wider than its vessels, with a wall.
     beside = 2.6 * radius[:, :1, :1] * normalize(subjects.normal(1, 3), dim=-1)
     own = slice(0, 2**BRANCHINGS - 1)
     airway = start[:, own] + beside, end[:, own] + beside
-    paint(painted, _tubes(bent, *airway, 0.2 + radius[:, own], fov), VESSEL)
-    paint(painted, _tubes(bent, *airway, 0.72 * radius[:, own], fov), LUMEN)
+    paint(painted, tubes(bent, *airway, 0.2 + radius[:, own], fov), VESSEL)
+    paint(painted, tubes(bent, *airway, 0.72 * radius[:, own], fov), LUMEN)
     angle, tilt, apart = subjects.uniform(0, math.pi), subjects.uniform(-0.6, 0.6), subjects.uniform(-1, 1)
     across = (x * angle.cos() + y * angle.sin()) * tilt.cos() + z * tilt.sin() + 2.0 * bend[:, 2]
     gap = across + torch.where(apart > 0, 6 + 14 * apart, -6 + 14 * apart)
@@ -310,13 +310,13 @@ def _painted(
 
     # The nodule, slightly uneven.
     uneven = (x + 0.3 * fine[:, 0], y + 0.3 * fine[:, 1], z.expand_as(bend[:, 0]))
-    body = _balls(uneven, nodule["lobes"], nodule["stretch"], centre)
-    inside = body | _tubes(uneven, nodule["start"], nodule["end"], nodule["thickness"], fov)
+    body = balls(uneven, nodule["lobes"], nodule["stretch"], centre)
+    inside = body | tubes(uneven, nodule["start"], nodule["end"], nodule["thickness"], fov)
     density, calcified = each(nodule["table"][:, 6]), each(nodule["table"][:, 7]) == 1
     paint(painted, inside & (density == 0), SOLID)
     paint(painted, inside, GROUND_GLASS)
-    paint(painted, _balls(uneven, nodule["core"][:, None]) & body & (density == 1), SOLID)
-    paint(painted, _balls(uneven, nodule["grains"]) & body & calcified, CALCIFICATION)
+    paint(painted, balls(uneven, nodule["core"][:, None]) & body & (density == 1), SOLID)
+    paint(painted, balls(uneven, nodule["grains"]) & body & calcified, CALCIFICATION)
     return painted, inside & ~((depth > 0) & wall), wall.flatten()
 
 
@@ -347,7 +347,7 @@ def _trees(subjects: Subjects, fov: float) -> tuple[Tensor, Tensor, Tensor]:
     return start, end, radius
 
 
-def _tubes(position: tuple[Tensor, ...], start: Tensor, end: Tensor, radius: Tensor, fov: float) -> Tensor:
+def tubes(position: tuple[Tensor, ...], start: Tensor, end: Tensor, radius: Tensor, fov: float) -> Tensor:
     r"""Return where a position is in one of ``m`` tapering tubes with round ends, bool ``(n, *fine)``.
 
     With :math:`t` the place along a tube's axis :math:`\mathbf a + t(\mathbf b-\mathbf a)` that is nearest to
@@ -379,8 +379,8 @@ def _tubes(position: tuple[Tensor, ...], start: Tensor, end: Tensor, radius: Ten
     return where
 
 
-def _balls(
-    position: tuple[Tensor, ...], balls: Tensor, stretch: Tensor | None = None, centre: Tensor | None = None
+def balls(
+    position: tuple[Tensor, ...], spheres: Tensor, stretch: Tensor | None = None, centre: Tensor | None = None
 ) -> Tensor:
     """Return where a position is in one of the balls ``(n, k, 4)``: centre, radius; bool ``(n, *fine)``.
 
@@ -393,13 +393,13 @@ def _balls(
             for i, p in enumerate(position)
         )
     where = torch.zeros(position[0].shape, dtype=torch.bool, device=position[0].device)
-    for k in range(balls.shape[1]):
-        away = sum((p - balls[:, k, i].view(shape)) ** 2 for i, p in enumerate(position))
-        where |= away < balls[:, k, 3].view(shape) ** 2
+    for k in range(spheres.shape[1]):
+        away = sum((p - spheres[:, k, i].view(shape)) ** 2 for i, p in enumerate(position))
+        where |= away < spheres[:, k, 3].view(shape) ** 2
     return where
 
 
-def _blurred(images: Tensor, sigma: float) -> Tensor:
+def blurred(images: Tensor, sigma: float) -> Tensor:
     """Return images ``(n, 1, *space)`` after a Gaussian of ``sigma`` pixels along each axis."""
     reach = max(1, round(3 * sigma))
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=images.device) / sigma) ** 2)

@@ -40,7 +40,8 @@ def test_truth_is_consistent(pairs):
         torch.testing.assert_close(truth.tissues.sum(dim=1), torch.ones(24, 64, 64))
         shown = truth.share("solid", "ground_glass", "calcification") > 0.5
         assert (shown & ~truth.lesion).sum() == 0
-        assert (truth.lesion & ~shown).sum() < 0.1 * truth.lesion.sum()  # vessels through ground glass
+        # Vessels through ground glass belong to the lesion too.
+        assert (truth.lesion & ~shown).sum() < 0.2 * truth.lesion.sum()
         assert truth.lesion_columns[0] == "present"
         assert torch.equal(truth.severity, truth.lesions[:, 0, 5])
         assert truth.lesions[:, 0, 4].min() >= 4
