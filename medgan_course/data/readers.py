@@ -39,11 +39,14 @@ class Measured:
         Millimetres from one value to the next, in the order of the axes; None where the file does not say.
     unit : str
         ``"HU"``, or ``"as stored"`` where the numbers have no unit, as in MR.
+    patient : str
+        What DICOM calls the PatientID; "" where nothing is said.
     """
 
     values: Tensor
     spacing: tuple[float, ...] | None
     unit: str
+    patient: str = ""
 
     def windowed(self, low: float, high: float) -> tuple[Tensor, Scale]:
         """Return the image in [-1, 1], ``(1, 1, ...)``, through the window [low, high], and its scale."""
@@ -175,6 +178,7 @@ def dicom(source: Path | bytes) -> Measured:
         torch.from_numpy(np.ascontiguousarray(_turned(values, header), np.float32)),
         None if spacing is None else (float(spacing[0]), float(spacing[1])),
         "HU" if is_ct else str(header.get("RescaleType") or "as stored"),
+        str(header.get("PatientID") or ""),
     )
 
 

@@ -1,21 +1,69 @@
-"""From a set's public original to the file the course reads: one module a set, each with the same two names.
+"""From a set's public original to the file the course reads: one module a set.
 
-``prepare(name, source, into)`` makes the file that the card of ``name`` lists, in ``into``, and returns its path:
+``prepare(name, source, into)`` makes the file that the card of ``name`` lists, in ``into``, and returns its
+path:
 
-- ``source`` is the archive or the folder as its publisher hands it out. ``None`` downloads it, which works for the
-  sets in :data:`AUTOMATIC`, whose checksums could be verified; for the others the card's ``original.by_hand`` says
-  where to get it, and so does the error.
-- The file appears complete or not at all. An interrupted download is taken up where it stood at the next call.
-- Archives are unpacked with care: no path outside, no link, no device, no more than the set can hold.
+- ``source`` is the archive or the folder as its publisher hands it out. ``None`` downloads it, which works
+  for the sets in :data:`AUTOMATIC`, whose checksums were verified; :data:`BY_HAND` says where to get the
+  others.
+- The file appears complete or not at all. A download that is complete is not repeated at the next call.
+- Archives are read, never unpacked, see :mod:`medgan_course.data.originals.archive`.
 
-The names are those of the cards. ``"openms"`` gives the slices and ``"openms3d"`` the volumes.
+The names are those of the cards. ``"openms"`` gives the slices and ``"openms3d"`` the volumes. Each module
+has a function that takes the files of the original, path and bytes, and returns the arrays.
 """
 
+import errno
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from medgan_course.errors import CourseError
+import numpy as np
+from tqdm.auto import tqdm
 
-AUTOMATIC = ("bccd", "hippocampus", "mednist", "openms", "openms3d")
+from medgan_course.data import files
+from medgan_course.data.catalogue import File, card
+from medgan_course.data.originals import (
+    bccd,
+    busi,
+    chase,
+    hippocampus,
+    mednist,
+    nuclei,
+    openms,
+    tcga_lung_ct,
+)
+from medgan_course.data.originals.archive import Members, members
+from medgan_course.errors import CourseError, did_you_mean
+from medgan_course.writing import replacing
+
+_MAKERS: dict[str, Callable[[Members], dict[str, np.ndarray]]] = {
+    "bccd": bccd.arrays,
+    "busi": busi.arrays,
+    "chase": chase.arrays,
+    "hippocampus": hippocampus.arrays,
+    "mednist": mednist.arrays,
+    "nuclei": nuclei.arrays,
+    "openms": openms.slices,
+    "openms3d": openms.volumes,
+    "tcga_lung_ct": tcga_lung_ct.arrays,
+}
+
+_DOWNLOADS: dict[str, tuple[File, ...]] = {
+    "hippocampus": hippocampus.DOWNLOADS,
+    "mednist": mednist.DOWNLOADS,
+    "openms": openms.DOWNLOADS,
+    "openms3d": openms.DOWNLOADS,
+}
+
+AUTOMATIC = tuple(_DOWNLOADS)
+
+BY_HAND = {
+    "bccd": bccd.BY_HAND,
+    "busi": busi.BY_HAND,
+    "chase": chase.BY_HAND,
+    "nuclei": nuclei.BY_HAND,
+    "tcga_lung_ct": tcga_lung_ct.BY_HAND,
+}
 
 
 def prepare(name: str, source: Path | None, into: Path) -> Path:
@@ -24,16 +72,50 @@ def prepare(name: str, source: Path | None, into: Path) -> Path:
     Parameters
     ----------
     name : str
-        One of the sets whose file the course makes: those whose cards have an ``original``.
+        One of the sets whose file the course makes: those of :data:`AUTOMATIC` and :data:`BY_HAND`.
     source : Path or None
-        The archive or folder of the original; None to download it.
+        The archive or folder of the original; None to download it to where downloads go.
     into : Path
         Folder for the file.
 
     Raises
     ------
     CourseError
-        If there is no such set, it cannot be downloaded, or what lies in ``source`` is not its original.
-        Existing files stay as they are.
+        If there is no such set, it cannot be downloaded, what lies in ``source`` is not its original, or the
+        file cannot be written. Existing files stay as they are.
     """
-    raise CourseError(f"{name} cannot be prepared yet.")
+    if name not in _MAKERS:
+        raise CourseError(f"No original is known for {name!r}: {did_you_mean(name, _MAKERS)}")
+    if source is None and name in BY_HAND:
+        title = card(name).title
+        raise CourseError(f"The original of {title} cannot be downloaded by itself: {BY_HAND[name]}")
+    original = _downloaded(name) if source is None else members(source)
+    with tqdm(original, desc=card(name).title, unit=" files", delay=1) as progress:
+        arrays = _MAKERS[name](progress)
+    sizes = card(name).files
+    path = into / sizes[max(sizes)].name
+    try:
+        with replacing(path) as partial:
+            np.savez_compressed(partial, allow_pickle=False, **arrays)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise CourseError(
+            f"{path} cannot be written ({error.strerror}): "
+            + ("free some space and try again." if full else "choose another folder.")
+        ) from error
+    return path
+
+
+def _downloaded(name: str) -> Iterator[tuple[str, bytes]]:
+    for file in _DOWNLOADS[name]:
+        try:
+            found = files.download(file)
+        except files.UnreachableError as error:
+            raise CourseError(
+                f"The original of {card(name).title} cannot be downloaded, because {error}: try again, or "
+                f"get {file.url} by other means and prepare the set from it."
+            ) from error
+        if file.name.endswith((".tar", ".tar.gz")):
+            yield from members(found.path)
+        else:
+            yield file.name, found.content
