@@ -112,8 +112,9 @@ def inverse(field: Tensor, *, tolerance: float = 0.01) -> Tensor:
     .. math:: \mathbf v_{k+1}(\mathbf r) = -\mathbf u\bigl(\mathbf r + \mathbf v_k(\mathbf r)\bigr)
 
     (Chen, Lu, Chen and Ruchala 2008, *A simple fixed-point approach to invert a deformation field*, Medical
-    Physics 35(1)), until nothing moves by more than ``tolerance`` pixels. It converges where neighbouring pixels'
-    displacements differ by less than a pixel. Outside of the image the field continues as at its border.
+    Physics 35(1)), until nothing moves by more than ``tolerance`` pixels. It converges where neighbouring
+    pixels' displacements differ by less than a pixel. Outside of the image the field continues as at its
+    border.
 
     Raises
     ------

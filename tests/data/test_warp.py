@@ -100,7 +100,7 @@ def test_images_come_back():
 
 
 def test_what_folds_is_refused():
-    with pytest.raises(CourseError, match=r"fields of 4.0 px fold .*smoother"):
+    with pytest.raises(CourseError, match=r"fields of 4.0 px fold, .*smoother"):
         warp.random_field(noise(3, 48, 48), rms=4.0, width=8)
     mirror = linear(torch.diag(torch.tensor([-2.0, 0.0])), 16, 16)
     assert warp.folds(mirror).all()
