@@ -1,4 +1,4 @@
-r"""Which samples: shares of classes, few labels, folds without a common subject, missing contrasts.
+r"""Which samples: shares of classes, few labels, folds by subject, missing contrasts, misaligned pairs.
 
 What is drawn once comes as positions in the set, to index with; what is drawn at every step is a
 :class:`~medgan_course.data.batches.Stream`. Everything depends on its seed alone. Contrasts of the same
@@ -6,6 +6,7 @@ people, or of different ones, come from :meth:`medgan_course.data.Dataset.paired
 :meth:`~medgan_course.data.Dataset.unpaired`.
 """
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
-from medgan_course.data.batches import Batch, Stream
+from medgan_course.data import warp
+from medgan_course.data.batches import Batch, Paired, Stream
 from medgan_course.errors import CourseError
 
 
@@ -298,6 +300,67 @@ def hidden(images: Tensor, present: Tensor, *, fill: float = -1.0) -> Incomplete
         )
     there = present.to(images.device)[(..., *[None] * (images.ndim - 2))]
     return Incomplete(images.where(there, fill), present)
+
+
+class Misaligned(NamedTuple):
+    """Pairs that do not quite match.
+
+    Attributes
+    ----------
+    source, target : Tensor
+        ``(N, C, *space)`` in [-1, 1]; ``target`` is warped.
+    field : Tensor
+        ``(N, d, *space)`` pixels: what the target was warped with, by :func:`medgan_course.data.warp.apply`.
+    aligned : Tensor
+        The target as it was: what a result is scored against, never trained on.
+    """
+
+    source: Tensor
+    target: Tensor
+    field: Tensor
+    aligned: Tensor
+
+
+def misaligned(pairs: Paired, *, rms: float, width: float, seed: int = 0) -> Misaligned:
+    """Warp the targets of pairs by smooth random fields, one for each sample, that are known.
+
+    Parameters
+    ----------
+    pairs : Paired
+        Images ``(N, C, *space)``.
+    rms : float
+        Root mean square length of the displacement, pixels; 0 leaves the pairs as they are.
+    width : float
+        Full width at half maximum of the Gaussian that smooths the field, pixels. Above about 10 ``rms``
+        hardly any field folds.
+    seed : int
+        Seed of the fields. That of sample ``i`` does not depend on how many there are.
+
+    Returns
+    -------
+    Misaligned
+        A whole for :class:`~medgan_course.data.batches.Stream`.
+
+    Raises
+    ------
+    CourseError
+        If source and target differ in their number or their sides, or a field folds.
+    """
+    source, target = pairs
+    space = source.shape[2:]
+    if len(source) != len(target) or space != target.shape[2:]:
+        raise CourseError(
+            f"Sources {tuple(source.shape)} and targets {tuple(target.shape)} are no pairs: both need "
+            "as many images with the same sides."
+        )
+    noise = []
+    for i in range(len(source)):
+        # A hash, as for the epochs of a Stream: in a sum, sample 1 of one seed would be sample 0 of another.
+        digest = hashlib.sha256(f"{seed}/{i}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
+        noise.append(torch.randn(len(space), *space, generator=generator))
+    field = warp.random_field(torch.stack(noise).to(target.device), rms=rms, width=width)
+    return Misaligned(source, warp.apply(target, field), field, target)
 
 
 class _Parts(tuple):

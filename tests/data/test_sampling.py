@@ -2,10 +2,13 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from medgan_course.data.batches import Stream
+from medgan_course.data import warp
+from medgan_course.data.batches import Paired, Stream
 from medgan_course.data.sampling import (
     ClassRatio,
     Incomplete,
@@ -13,6 +16,7 @@ from medgan_course.data.sampling import (
     class_balanced,
     hidden,
     kfold_by_subject,
+    misaligned,
     stratified,
     with_counts,
 )
@@ -221,3 +225,41 @@ def test_impossible_dropout(n, contrasts, p):
 def test_masks_of_another_shape():
     with pytest.raises(CourseError, match=r"present is \(2, 4\), but the images have \(2, 3\)"):
         hidden(torch.zeros(2, 3, 4, 4), torch.ones(2, 4, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("space", [(24, 20), (12, 14, 16)])
+def test_a_misaligned_pair_knows_its_warp(space):
+    generator = torch.Generator().manual_seed(0)
+    pairs = Paired(*torch.rand(2, 3, 1, *space, generator=generator))
+    warped = misaligned(pairs, rms=0.5, width=8, seed=1)
+    assert torch.equal(warped.source, pairs.source)
+    assert torch.equal(warped.aligned, pairs.target)
+    assert warped.field.shape == (3, len(space), *space)
+    torch.testing.assert_close(warped.field.square().sum(1).flatten(1).mean(1).sqrt(), torch.full((3,), 0.5))
+    # SciPy samples the target where the field says: the oracle of the direction of the warp.
+    places = np.indices(space) + warped.field[1].numpy()
+    expected = ndimage.map_coordinates(pairs.target[1, 0].numpy(), places, order=1, mode="nearest")
+    np.testing.assert_allclose(warped.target[1, 0].numpy(), expected, atol=1e-5)
+
+
+def test_a_field_belongs_to_its_sample():
+    images = torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    many, few = (misaligned(Paired(x, x), rms=0.5, width=8, seed=3) for x in (images, images[:2]))
+    torch.testing.assert_close(many.field[:2], few.field)
+    other = misaligned(Paired(images, images), rms=0.5, width=8, seed=4)
+    assert not torch.equal(other.field[0], many.field[0])
+    assert not torch.equal(other.field[0], many.field[1])
+    batch = Stream(many, 2, seed=1)[3]
+    torch.testing.assert_close(batch.target, warp.apply(batch.aligned, batch.field))
+
+
+def test_no_displacement_leaves_pairs_as_they_are():
+    images = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(misaligned(Paired(images, images), rms=0, width=8).target, images)
+
+
+def test_pairs_that_are_none():
+    with pytest.raises(CourseError, match="are no pairs"):
+        misaligned(Paired(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 9)), rms=1, width=8)
+    with pytest.raises(CourseError, match="fold"):
+        misaligned(Paired(torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 16, 16)), rms=8, width=2)
