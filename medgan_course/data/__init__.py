@@ -43,11 +43,16 @@ class Dataset:
     scales : tuple of Scale
         What -1 and 1 stand for: one for all channels, or one for each contrast.
     mask : Tensor or None
-        bool, as ``images`` with one channel: the lesions, where the set has them drawn.
+        bool, as ``images`` with one channel: the lesions, where the set has them drawn; several channels
+        where it has several masks, as two experts drew them.
     subject : Tensor or None
         int64 ``(N,)``: whose image it is, where that is known. No subject is in two splits, unless asked for.
     truth : Phantoms or None
         All that is true of the images of a computed set: tissues, lesions, severity.
+    instances : Tensor or None
+        int32, as ``images`` with one channel: 0 is background, 1, 2, ... are the objects one by one.
+    spacing : Tensor or None
+        float32 ``(N, axes)``: millimetres from one pixel to the next, where that is known.
     """
 
     card: Card
@@ -61,6 +66,8 @@ class Dataset:
     mask: Tensor | None = None
     subject: Tensor | None = None
     truth: Phantoms | None = None
+    instances: Tensor | None = None
+    spacing: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -242,10 +249,11 @@ def load(
     """
     described = card(name)
     described.count(split)
-    if subjects_in_several_splits and not described.subjects:
-        reason = "does not say whose image is whose" if described.files else "has one image a subject"
-        raise CourseError(f"{described.title} {reason}: leave out subjects_in_several_splits.")
     if not described.files:
+        if subjects_in_several_splits:
+            raise CourseError(
+                f"{described.title} has one image a subject: leave out subjects_in_several_splits."
+            )
         return _computed(described, size, split)
     file = described.file(size)
     found = files.find(file)
@@ -270,10 +278,11 @@ def load(
         source = found.describe(file)
         notices.licence(described)
     if subjects_in_several_splits:
-        taken = _mixed({part: arrays(part) for part in described.counts}, split)
+        taken = _mixed(described, {part: arrays(part) for part in described.counts}, split)
         source += " Split by image: subjects are in several splits, so scores say nothing about new subjects."
     else:
         taken = arrays(split)
+    side = taken.pixels.shape[1]
     return Dataset(
         described,
         size,
@@ -283,13 +292,21 @@ def load(
         source,
         is_surrogate=found is None,
         scales=(described.scale,),
-        mask=None if taken.mask is None else _shrunk(taken.mask[:, None].float(), size) >= 0.5,
+        mask=None
+        if taken.mask is None
+        else _shrunk(_with_channels(taken.mask, described).float(), size) >= 0.5,
         subject=None if taken.subject is None else taken.subject.clone(),
+        instances=None if taken.instances is None else _nearest(taken.instances[:, None], size),
+        spacing=None if taken.spacing is None else taken.spacing * side / size,
     )
 
 
-def _mixed(parts: dict[str, Arrays], split: str) -> Arrays:
+def _mixed(described: Card, parts: dict[str, Arrays], split: str) -> Arrays:
     """Share out the images of all splits anew, whosever they are."""
+    if parts[split].subject is None:
+        raise CourseError(
+            f"{described.title} does not say whose image is whose: leave out subjects_in_several_splits."
+        )
     sizes = [len(part.labels) for part in parts.values()]
     order = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(0))
     chosen = dict(zip(parts, order.split(sizes), strict=True))[split]
@@ -331,7 +348,25 @@ def _phantoms(name: str, size: int, split: str) -> Phantoms:
 
 
 def _shrunk(images: Tensor, size: int) -> Tensor:
-    return images if images.shape[-1] == size else area(images, size)
+    """Return images ``(N, C, *space)`` averaged to ``size``."""
+    if images.shape[-1] == size:
+        return images
+    shrunk = area(images, size)
+    # The third axis as the first two: an axis that has its size already stays as it is.
+    return shrunk if images.ndim == 4 else area(shrunk.movedim(2, -1), size).movedim(-1, 2).contiguous()
+
+
+def _nearest(objects: Tensor, size: int) -> Tensor:
+    """Return the objects at the middle of the pixels of a smaller image: numbers have no mean."""
+    side = objects.shape[-1]
+    middle = ((torch.arange(size) + 0.5) * side / size).long()
+    for axis in range(2, objects.ndim):
+        objects = objects.index_select(axis, middle)
+    return objects
+
+
+def _with_channels(values: Tensor, described: Card) -> Tensor:
+    return values[:, None] if values.ndim == 1 + described.dim else values
 
 
 def _scaled(values: Tensor, described: Card) -> Tensor:

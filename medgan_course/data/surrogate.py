@@ -79,10 +79,15 @@ def arrays(name: str, size: int, split: str) -> Arrays:
     render = getattr(import_module(f"medgan_course.data.phantom.{module}"), function or "render")
     shown = labels.any(dim=1).long() if described.multi_label else labels
     rendered = render(shown.tolist(), size=size, seed=SEED, first=first, **described.knobs)
-    pixels, *others = rendered if isinstance(rendered, tuple) else (rendered,)
-    mask = others[0] if others else None
-    subject = first + torch.arange(len(labels)) if described.subjects else None
-    return Arrays(pixels, labels, mask, subject)
+    pixels, *drawn = rendered if isinstance(rendered, tuple) else (rendered,)
+    masks = [one for one in drawn if one.dtype == torch.bool]
+    return Arrays(
+        pixels,
+        labels,
+        mask=torch.stack(masks, dim=1) if len(masks) > 1 else masks[0] if masks else None,
+        subject=first + torch.arange(len(labels)),
+        instances=next((one for one in drawn if one.dtype == torch.int32), None),
+    )
 
 
 def announce(card: Card, size: int, reason: str) -> None:

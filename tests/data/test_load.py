@@ -127,13 +127,31 @@ def test_subjects_in_several_splits_only_if_asked(empty_home, no_network, monkey
         assert torch.equal(part.mask[:, 0, 0, 0], part.subject > 20)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [("pneumoniamnist", "does not say whose image"), ("head2d", "has one image a subject")],
-)
-def test_no_subjects_to_be_in_several_splits(empty_home, no_network, name, reason):
-    with pytest.raises(CourseError, match=reason):
-        data.load(name, subjects_in_several_splits=True, download=False)
+def test_no_subjects_to_be_in_several_splits(tiny, root):
+    tiny.write(root / "tinymnist.npz")
+    with pytest.raises(CourseError, match="does not say whose image is whose"):
+        data.load("tinymnist", subjects_in_several_splits=True)
+
+
+def test_phantoms_are_never_in_several_splits():
+    with pytest.raises(CourseError, match="one image a subject"):
+        data.load("head2d", subjects_in_several_splits=True)
+
+
+def test_volumes_are_averaged_along_every_axis():
+    corner = torch.zeros(1, 1, 4, 4, 4)
+    corner[0, 0, 0, 0, 2] = 1
+    shrunk = data._shrunk(corner, 2)
+    assert shrunk.shape == (1, 1, 2, 2, 2)
+    assert shrunk[0, 0, 0, 0, 1] == 1 / 8
+    assert shrunk.sum() == 1 / 8
+
+
+def test_objects_keep_their_numbers():
+    objects = torch.arange(36, dtype=torch.int32).view(1, 1, 6, 6)
+    assert data._nearest(objects, 2).flatten().tolist() == [7, 10, 25, 28]
+    assert data._nearest(objects, 3)[0, 0].tolist() == [[7, 9, 11], [19, 21, 23], [31, 33, 35]]
+    assert data._nearest(objects, 6).equal(objects)
 
 
 def test_each_split_is_its_own(tiny, root):
