@@ -1,19 +1,29 @@
-r"""Images of low resolution as an MR scanner acquires them, and the two plain ways back.
+r"""Images of low resolution as scanners and cameras acquire them, the plain ways back, and motion.
 
-A scanner that acquires less of k-space sees the same field of view with fewer, larger pixels. Of :math:`n`
-samples along an axis, :math:`n/s` remain, and low-resolution sample :math:`j` lies where high-resolution
-sample :math:`sj` lay. An enlargement that takes the images' borders for aligned, as
-``interpolate(align_corners=False)`` does, puts it at :math:`sj+(s-1)/2` instead and is off by
-:math:`(s-1)/2` px: a network trained to undo that would be praised for a shift.
+An MR scanner that acquires less of k-space (:func:`kspace_crop`) sees the same field of view with fewer,
+larger pixels. Of :math:`n` samples along an axis, :math:`n/s` remain, and low-resolution sample :math:`j`
+lies where high-resolution sample :math:`sj` lay. An enlargement that takes the images' borders for aligned,
+as ``interpolate(align_corners=False)`` does, puts it at :math:`sj+(s-1)/2` instead and is off by
+:math:`(s-1)/2` px: a network trained to undo that would be praised for a shift. :func:`zero_fill` and
+:func:`bicubic` put it where it was.
 
-All three functions are linear and work on images ``(N, C, H, W)`` and volumes ``(N, C, D, H, W)``. Sharp
-edges ring (Gibbs), so values may leave [-1, 1] by a few per cent: they are not clamped, for then the measured
-data could not be compared with.
+A detector of light, X-rays or photon pairs instead blurs and then adds up what falls on each of its pixels
+(:func:`area_sampled`), and counts it (:func:`photon_noise`). Its sample j covers the pixels :math:`sj` to
+:math:`sj+s-1`, so here borders *are* aligned, and ``interpolate(mode="bicubic", antialias=True)`` of torch,
+Keys's cubic convolution too, is the plain way back.
+
+All but the last two are linear, and work on images ``(N, C, H, W)`` and volumes ``(N, C, D, H, W)``. Sharp
+edges ring in k-space (Gibbs), so values may leave [-1, 1] by a few per cent: they are not clamped, for then
+the measured data could not be compared with. Few photons in CT: :func:`medgan_course.data.tomography.low_dose`;
+PET: :func:`medgan_course.data.signal.pet`; unread lines: :mod:`medgan_course.data.kspace`.
 """
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, avg_pool3d
 
+from medgan_course.data import kspace
+from medgan_course.data.signal import gaussian_psf, poisson
 from medgan_course.errors import CourseError
 
 
@@ -26,6 +36,13 @@ def _axes(images: Tensor, factor: int) -> tuple[int, ...]:
     if factor < 1:
         raise CourseError(f"factor={factor!r} is no resolution: choose 2, 3, ... times fewer pixels a side.")
     return tuple(range(2, images.ndim))
+
+
+def _check_divides(images: Tensor, factor: int) -> None:
+    if any(side % factor for side in images.shape[2:]):
+        raise CourseError(
+            f"The sides of {tuple(images.shape)} cannot be divided by {factor}: crop or pad the images first."
+        )
 
 
 def kspace_crop(images: Tensor, factor: int) -> Tensor:
@@ -47,10 +64,7 @@ def kspace_crop(images: Tensor, factor: int) -> Tensor:
         The factor :math:`s`; it must divide every side.
     """
     axes = _axes(images, factor)
-    if any(side % factor for side in images.shape[2:]):
-        raise CourseError(
-            f"The sides of {tuple(images.shape)} cannot be divided by {factor}: crop or pad the images first."
-        )
+    _check_divides(images, factor)
     frequencies = torch.fft.fftn(images, dim=axes, norm="forward")
     for axis in axes:
         kept = _frequencies(images.shape[axis] // factor, images.device)
@@ -131,3 +145,67 @@ def bicubic(images: Tensor, factor: int) -> Tensor:
         matrix.scatter_add_(1, neighbours.clamp(0, samples - 1), weights)
         images = (images.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
     return images.contiguous()
+
+
+def area_sampled(images: Tensor, factor: int, *, fwhm: float) -> Tensor:
+    r"""Return images as a coarser detector sees them: blurred, then averaged over each of its pixels.
+
+    .. math::
+        x_{\mathbf j} = \frac1{s^d}\sum_{\mathbf i\in s\mathbf j+\{0,\dots,s-1\}^d}
+        (X*\mathrm{PSF})_{\mathbf i}
+
+    For :math:`d` axes. Averaging alone leaves frequencies above the new Nyquist frequency, which fold into
+    the image, as in a real detector whose optics are too sharp for it. A PSF as wide as a new pixel leaves a
+    quarter of a wave at the new Nyquist frequency, and a twentieth at 1.5 times that.
+
+    Parameters
+    ----------
+    images : Tensor
+        :math:`X`.
+    factor : int
+        :math:`s`; it must divide every side.
+    fwhm : float
+        Full width at half maximum of the point spread function
+        (:func:`medgan_course.data.signal.gaussian_psf`), in pixels of ``images``.
+    """
+    axes = _axes(images, factor)
+    _check_divides(images, factor)
+    pool = avg_pool2d if len(axes) == 2 else avg_pool3d
+    return pool(gaussian_psf(images, fwhm=fwhm, spacing=1.0), factor)
+
+
+def photon_noise(images: Tensor, noise: Tensor, *, counts: float) -> Tensor:
+    r"""Return images whose pixels counted their light.
+
+    .. math:: y = \frac2c\,\mathrm{Poisson}\Bigl(c\,\frac{x+1}2\Bigr) - 1
+
+    For photographs and micrographs, where -1 is black: the noise of a grey level grows as its square root.
+
+    Parameters
+    ----------
+    images : Tensor
+        :math:`x` in [-1, 1]; what lies below counts nothing.
+    noise : Tensor
+        Numbers from N(0, 1), of the same shape: see :func:`medgan_course.data.signal.poisson`.
+    counts : float
+        :math:`c`, photons of a white pixel.
+    """
+    return 2 / counts * poisson(counts * ((images + 1) / 2).clamp_min(0), noise) - 1
+
+
+def motion(images: Tensor, shifts: Tensor, angles: Tensor, pose: Tensor) -> Tensor:
+    r"""Return magnitude images of a body that moved while its k-space was read line by line.
+
+    .. math:: y = 2\,\Bigl|\mathcal F^{-1} k'\Bigr| - 1
+
+    with the k-space :math:`k'` of the moving signal :math:`(x+1)/2` from
+    :func:`medgan_course.data.kspace.moved`, where the other parameters are explained. Without motion the image stays, but for values below -1.
+
+    Parameters
+    ----------
+    images : Tensor
+        :math:`x` in [-1, 1], -1 standing for no signal.
+    shifts, angles, pose : Tensor
+        Displacements (pixels) and turns (radians) of the poses, and which pose each line saw.
+    """
+    return 2 * kspace.ifft(kspace.moved((images + 1) / 2, shifts, angles, pose)).abs() - 1

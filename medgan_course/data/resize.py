@@ -16,21 +16,23 @@ def area(images: Tensor, size: int) -> Tensor:
     Parameters
     ----------
     images : Tensor
-        ``(N, C, H, W)``.
+        ``(N, C, H, W)`` or ``(N, C, D, H, W)``; a volume has a third factor for its depth.
     size : int
         Side of the result, at most that of the images.
 
     Returns
     -------
     Tensor
-        ``(N, C, size, size)``, in the images' range.
+        ``(N, C, size, size)`` or ``(N, C, size, size, size)``, in the images' range.
     """
-    rows, columns = (_shares(n, size) for n in images.shape[-2:])
-    return (rows @ images @ columns.T).contiguous()
+    for axis in range(2, images.ndim):
+        shares = _shares(images.shape[axis], size).to(images)
+        images = (images.movedim(axis, -1) @ shares.T).movedim(-1, axis)
+    return images.contiguous()
 
 
 def _shares(n: int, size: int) -> Tensor:
     edges = torch.arange(size + 1, dtype=torch.float64) * n / size
     pixel = torch.arange(n, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
-    return (overlap.clamp_min(0) * size / n).float()
+    return overlap.clamp_min(0) * size / n

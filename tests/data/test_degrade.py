@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from medgan_course.data.degrade import bicubic, kspace_crop, zero_fill
+from medgan_course.data.degrade import (
+    area_sampled,
+    bicubic,
+    kspace_crop,
+    motion,
+    photon_noise,
+    zero_fill,
+)
 from medgan_course.errors import CourseError
 
 
@@ -113,9 +120,71 @@ def test_one_is_the_identity_and_gradients_pass(function):
     assert torch.autograd.gradcheck(lambda x: function(x, 2), small)
 
 
+@pytest.mark.parametrize(("shape", "factor"), [((2, 3, 8, 6), 2), ((1, 1, 9, 6), 3), ((1, 1, 4, 6, 8), 2)])
+def test_without_blur_a_coarse_pixel_is_the_mean_of_its_block(shape, factor):
+    images = torch.randn(shape, dtype=torch.double)
+    low = area_sampled(images, factor, fwhm=0)
+    block = (0, 0, *[slice(factor, 2 * factor)] * (len(shape) - 2))
+    torch.testing.assert_close(low[(0, 0, *[1] * (len(shape) - 2))], images[block].mean())
+    blurred = area_sampled(images, factor, fwhm=3)
+    torch.testing.assert_close(blurred.mean(), images.mean())
+
+
+def test_a_blurred_wave_is_as_weak_as_its_gaussian_and_its_pixels_say():
+    r"""cos(w (i + 1/2)) times e^{-sigma^2 w^2 / 2} times sin(w s / 2) / (s sin(w / 2)), at the new centres."""
+    n, s, fwhm = 64, 4, 3.0
+    omega = 2 * math.pi * 5 / n
+    i = torch.arange(n, dtype=torch.double) + 0.5
+    low = area_sampled(torch.cos(omega * i).expand(1, 1, 4, n), s, fwhm=fwhm)[0, 0, 0]
+    strength = math.exp(-((fwhm / 2.354820045 * omega) ** 2) / 2)
+    strength *= math.sin(omega * s / 2) / (s * math.sin(omega / 2))
+    centres = s * torch.arange(n // s, dtype=torch.double) + s / 2
+    torch.testing.assert_close(low, strength * torch.cos(omega * centres))
+
+
+def test_the_borders_of_area_samples_are_aligned():
+    smooth = zero_fill(torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0)), 8)
+    low = area_sampled(smooth, 2, fwhm=0)
+    inside = (..., slice(6, -6), slice(6, -6))
+
+    def error(large):
+        return (large - smooth)[inside].square().mean()
+
+    aligned = F.interpolate(low, scale_factor=2, mode="bicubic", antialias=True, align_corners=False)
+    assert error(aligned) < 0.1 * error(bicubic(low, 2))
+
+
+def test_photon_noise_grows_with_the_root_of_the_light():
+    noise = torch.randn(2, 1, 200, 200, generator=torch.Generator().manual_seed(0))
+    grey = torch.tensor([0.5, -0.5]).view(2, 1, 1, 1)  # 3/4 and 1/4 of the light
+    y = photon_noise(grey.expand_as(noise), noise, counts=100)
+    torch.testing.assert_close(y.mean(dim=(1, 2, 3)), grey.flatten(), atol=2e-3, rtol=0)
+    # Var = (2 / c)^2 c x = 4 x / c
+    torch.testing.assert_close(y.var(dim=(1, 2, 3)), torch.tensor([0.03, 0.01]), rtol=0.02, atol=0)
+    assert (photon_noise(torch.full_like(noise, -1.2), noise, counts=100) == -1).all()
+
+
+@pytest.mark.parametrize("space", [(16, 12), (4, 16, 10)])
+def test_motion_of_the_whole_scan_is_a_shift_and_half_of_it_a_ghost(space):
+    images = torch.rand(2, 1, *space, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    shifts = torch.zeros(2, 2, len(space))
+    shifts[:, 1, -2] = 3
+    angles, pose = torch.zeros(2, 2), torch.zeros(2, 16, dtype=torch.long)
+    torch.testing.assert_close(motion(images, shifts, angles, pose), images)
+    torch.testing.assert_close(motion(images, shifts, angles, pose + 1), images.roll(3, -2))
+    # Odd lines moved by 3: (x + x_3)/2 and its ghost (x - x_3)/2 half a field of view away.
+    pose[:, 1::2] = 1
+    x = (images + 1) / 2
+    moved = x.roll(3, -2)
+    expected = ((x + moved) / 2 + ((x - moved) / 2).roll(8, -2)).abs()
+    torch.testing.assert_close(motion(images, shifts, angles, pose), 2 * expected - 1)
+
+
 def test_mistakes_are_sentences():
     with pytest.raises(CourseError, match="cannot be divided by 4"):
         kspace_crop(torch.zeros(1, 1, 8, 10), 4)
+    with pytest.raises(CourseError, match="cannot be divided by 4"):
+        area_sampled(torch.zeros(1, 1, 8, 10), 4, fwhm=1)
     for function in (kspace_crop, zero_fill, bicubic):
         with pytest.raises(CourseError, match=r"not \(8, 8\)"):
             function(torch.zeros(8, 8), 2)

@@ -1,7 +1,7 @@
 """Area means."""
 
 import torch
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, avg_pool3d
 
 from medgan_course.data.resize import area
 
@@ -9,6 +9,11 @@ from medgan_course.data.resize import area
 def test_whole_blocks_are_block_means():
     images = torch.rand(3, 2, 12, 12)
     torch.testing.assert_close(area(images, 4), avg_pool2d(images, 3))
+
+
+def test_volumes_are_averaged_along_all_axes():
+    volumes = torch.rand(2, 1, 6, 12, 9)
+    torch.testing.assert_close(area(volumes, 3), avg_pool3d(volumes, (2, 4, 3)))
 
 
 def test_a_pixel_in_two_counts_by_its_share():
