@@ -225,7 +225,7 @@ class TestHead2D:
         assert not val.is_surrogate
         assert capsys.readouterr().err == ""
         assert val.source == "Computed phantoms, subjects 600 to 699 of seed 1."
-        assert val.images.shape == (100, 5, 32, 32)
+        assert val.images.shape == (100, 8, 32, 32)
         assert torch.bincount(val.labels).tolist() == [50, 50]
         assert torch.equal(val.contrast("ct"), val.truth.images["ct"])
         assert torch.equal(val.mask, val.truth.lesion)

@@ -218,6 +218,84 @@ def test_stripped_images_are_black_outside_the_brain():
         assert 0.2 < (image > -0.95).float().mean() < 0.6
 
 
+def test_severity_widens_step_by_step():
+    """From no atrophy to all of it, fluid grows with every step in everybody; cortex uses less glucose."""
+    steps = [
+        head.phantoms(range(8), size=32, seed=0, contrasts=("fdg",), severity=[value] * 8)
+        for value in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    fluid = torch.stack([each.share("ventricle", "csf").sum(dim=(1, 2, 3)) for each in steps])
+    ventricle = torch.stack([each.share("ventricle").sum(dim=(1, 2, 3)) for each in steps])
+    assert (fluid.diff(dim=0) > 0).all()
+    assert (ventricle.diff(dim=0) >= 0).all()
+    glucose = torch.tensor([mean_in(each, "fdg", head.GREY, head.NUCLEI, head.CSF) for each in steps])
+    assert (glucose.diff() < 0).all()
+
+
+def test_pet_by_hand():
+    """Deep inside white matter FDG is a quarter of grey matter's uptake, myelin's tracer all of it."""
+    population = head.phantoms(range(16), size=64, seed=0, contrasts=("fdg", "myelin", "gre"))
+    eroded = -torch.nn.functional.max_pool2d(-population.share("white"), 7, stride=1, padding=3)
+    deep = (eroded > 0.99) & (population.share("white") > 0.99)
+    assert deep.sum() > 50
+    measured = {
+        name: population.scales[name].restored(population.images[name])[deep].mean().item()
+        for name in ("fdg", "myelin")
+    }
+    assert measured["fdg"] == pytest.approx(0.25, rel=0.2)
+    assert measured["myelin"] == pytest.approx(1.0, rel=0.12)
+    # Gradient echo, 20 degrees: pd sin (1 - e^(-600/T1)) / (1 - cos e^(-600/T1))
+    # e^(-40/T2*); a lesion is the brightest.
+    white = 0.77 * 0.34202 * 0.69881 / (1 - 0.93969 * 0.30119) * 0.51905
+    lesion = 0.76 * 0.34202 * 0.54969 / (1 - 0.93969 * 0.45031) * 0.82196
+    assert head.maximum("gre") == pytest.approx(lesion, rel=1e-3)
+    assert (mean_in(population, "gre", head.WHITE) + 1) / 2 == pytest.approx(white / lesion, rel=0.06)
+
+
+def test_lesions_have_less_myelin():
+    well, ill = (
+        head.phantoms(range(12), size=64, seed=0, contrasts=("myelin",), labels=[label] * 12)
+        for label in (0, 1)
+    )
+    lesion = ill.share("lesion") > 0.9
+    assert lesion.sum() > 20
+    change = (ill.images["myelin"] - well.images["myelin"])[lesion].mean()
+    assert -0.4 < change < -0.03
+
+
+def test_nobody_can_tell_two_seeds_apart():
+    """A classifier on means, deviations and corners, trained on half of two seeds, stays at chance."""
+    made = [head.phantoms(range(60), size=32, seed=seed, contrasts=("t1", "ct")) for seed in (0, 1)]
+    grey = torch.cat([torch.cat([part.images["t1"], part.images["ct"]], dim=1) for part in made])
+    features = torch.cat([grey.mean((2, 3)), grey.std((2, 3)), grey[:, :, 0, :2].flatten(1)], dim=1)
+    features = (features - features.mean(0)) / features.std(0)
+    seed = torch.arange(2).repeat_interleave(60) * 2.0 - 1
+    learnt = torch.arange(120) % 2 == 0
+    weights = torch.linalg.lstsq(features[learnt], seed[learnt, None]).solution
+    right = ((features[~learnt] @ weights)[:, 0].sign() == seed[~learnt]).float().mean().item()
+    # 60 tossed coins: within 3.2 standard deviations of one half.
+    assert abs(right - 0.5) < 0.21
+
+
+def test_a_field_of_view_shows_the_same_person():
+    wide = head.phantoms(range(2), size=44, seed=0, contrasts=()).tissues
+    near = head.phantoms(range(2), size=32, seed=0, contrasts=(), fov=160.0).tissues
+    # Pixels of 5 mm in both, so the inner ones are the same up to the finer grid.
+    assert (wide[:, :, 6:-6, 6:-6] - near).abs().sum(dim=1).mean() < 0.1
+    assert (wide[:, :, 6:-6, 6:-6] - near.flip(0)).abs().sum(dim=1).mean() > 0.3
+
+
+def test_facts_are_there(population):
+    assert population.facts["level"].shape == (24,)
+    assert population.facts["t2_star"].shape == (24, len(head.TISSUES))
+    assert population.facts["tumour"].shape == (24, 7)
+    assert not population.facts["tumour"][:, 0].any()
+    assert torch.equal(population.labels, torch.arange(24) % 2)
+    # The brain is what is neither skull nor scalp nor air, but for mixed pixels at its border.
+    inside = population.share("csf", "ventricle", "grey", "white", "nuclei", "lesion")
+    assert (population.facts["brain"] - inside).abs().mean() < 0.03
+
+
 def test_surrogate_slices():
     grey, lesion = head.render([0, 1, 1], size=48, seed=0, first=5)
     assert grey.shape == (3, 48, 48, 4)
@@ -226,16 +304,27 @@ def test_surrogate_slices():
     assert not lesion[0].any()
 
 
-def test_wrong_arguments():
-    with pytest.raises(CourseError, match="no contrast 'T1': did you mean 't1'"):
-        head.phantoms([0], size=64, seed=0, contrasts=("T1",))
-    with pytest.raises(CourseError, match="size is 8"):
-        head.phantoms([0], size=8, seed=0)
-    with pytest.raises(CourseError, match="no subjects"):
-        head.phantoms([], size=64, seed=0)
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"contrasts": ("T1",)}, "no contrast 'T1': did you mean 't1'"),
+        ({"size": 8}, "size is 8"),
+        ({"subjects": []}, "no subjects"),
+        ({"dim": 4}, "dim is 4"),
+        ({"fov": 300.0}, "fov is 300"),
+        ({"labels": [0, 1]}, "1 subjects but 2 of labels"),
+        ({"labels": [2]}, "0 .no lesions. and 1"),
+        ({"severity": [1.5]}, "in .0, 1."),
+        ({"tumour": [True, False]}, "2 of tumour"),
+    ],
+)
+def test_wrong_arguments(wrong, sentence):
+    arguments = {"subjects": [0], "size": 64, "seed": 0} | wrong
+    with pytest.raises(CourseError, match=sentence):
+        head.phantoms(arguments.pop("subjects"), **arguments)
 
 
 def test_every_number_of_the_table_has_a_source():
     for name, tissue in head.table().items():
-        assert {"pd", "t1", "t2", "hu", "source"} <= set(tissue), name
+        assert {"pd", "t1", "t2", "t2_star", "hu", "fdg", "myelin", "source"} <= set(tissue), name
         assert tissue["source"].startswith(("BrainWeb", "no signal", "to be confirmed"))

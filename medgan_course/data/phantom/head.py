@@ -21,8 +21,8 @@ towards its centre,
 
 with the distance :math:`r` from the centre, semi-axes a, b, c and the egg's bluntness :math:`\epsilon`; a
 slice is the plane of one z. Its sulci are rings of lines that fork. Those of the volume are the sheets on
-which a random function f of the direction from the centre vanishes, at a distance of :math:`|f| / |\nabla
-f|` to first order.
+which a random function f of the direction from the centre vanishes; to first order their
+distance is :math:`|f| / |\nabla f|`.
 
 Positions are in mm: x to the right of the image, which is the patient's left; y down, towards the back of
 the head; z up, 0 at the basal ganglia. No result on it says anything about patients.
@@ -47,7 +47,7 @@ FOV = 220.0  # mm, the side of the image
 CONTRASTS = ("t1", "t2", "pd", "flair", "ct")
 CT_SCALE = Scale(-1000.0, 1500.0, "HU")
 MR_SCALE = Scale(0.0, 1.0, "of the strongest tissue's signal")
-PET_SCALE = Scale(0.0, 1.2, "of the uptake of the tissue that takes up most")
+PET_SCALE = Scale(0.0, 1.2, "of the strongest healthy tissue's uptake")
 RELAXIVITY = 4.5e-3  # of gadolinium at 1.5 T, l / (mmol ms); to be confirmed
 MAX_LESIONS = 10
 
@@ -286,7 +286,7 @@ def _render(
     fov: float,
 ) -> Phantoms:
     dim, device = own.dim, own.device
-    factor = max(fineness(size, FINE[dim]), dim - 1)  # a voxel has two fine ones a side at least
+    factor = max(fineness(size, FINE[dim]), 2)  # edges are never razor-sharp
     one = [1] * dim
     drawn = own.uniform(0, 1).flatten()
     severity = torch.where(severity.isnan(), drawn, severity)
@@ -506,15 +506,15 @@ def _anatomy(
     if lesions[:, :, 0].any():
         found = torch.zeros_like(ventricle)
         # Distance outwards from the ventricle, the sides 200 mm apart so that a lesion is on one of them.
-        outwards = x.abs() - middle + 100
-        outwards = torch.where(x > 0, outwards, -outwards)
+        outwards = (x.abs() - middle + 100) * torch.where(x > 0, 1.0, -1.0)
         edge = _sum(0.35 * rough + 1, (0.25, other))
         for row in lesions.unbind(1):
             present, half, lx, ly, la, lb, _, *high = row.view(*row.shape, *[1] * dim).unbind(1)
-            near = ((outwards - half * (lx + 100)) / la).square_().add_(((y - ly) / lb).square_())
+            near = _square((outwards - half * (lx + 100)).div_(la), (y - ly).div_(lb))
             if high:
-                near.add_(((z - high[0]) / high[1]).square_())
-            found |= (near < edge).logical_and_(present > 0)
+                up = (z - high[0]).div_(high[1])
+                near.addcmul_(up, up)
+            found |= near < edge * present
         paint(painted, found.logical_and_(painted == WHITE), LESION)
 
     # A tumour: dead centre, living rim, and oedema that spreads along white matter.
