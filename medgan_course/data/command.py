@@ -247,8 +247,9 @@ def _fetched(card: Card, file: File) -> Path:
 def _identity(card: Card, file: File) -> str:
     if file.url is not None:
         return f"MD5 {file.md5}, {file.url}"
-    how = "downloaded" if fetchable(card) else "got by hand"
-    return f"made by the course from the original, which is {how}"
+    if card.name in originals.AUTOMATIC:
+        return "made by the course from the original, which it downloads"
+    return f"made by the course from the original: {originals.BY_HAND[card.name]}"
 
 
 def _in_words(size: int) -> str:

@@ -71,6 +71,7 @@ def made(tiny, monkeypatch):
         return into / "tinymnist.npz"
 
     monkeypatch.setattr(originals, "prepare", prepare)
+    monkeypatch.setitem(originals.BY_HAND, "tinymnist", "ask its author.")
     return calls
 
 
@@ -101,6 +102,19 @@ def test_every_real_card_is_listed_and_shown():
         for text in (card.title, card.licence, card.source, card.unsuitable, *card.faults, *card.citation):
             # A line may be broken after a hyphen.
             assert "".join(text.split()) in "".join(shown.split())
+
+
+def test_every_file_comes_from_somewhere():
+    for card in map(catalogue.card, catalogue.names()):
+        for file in card.files.values():
+            known = (card.name in originals.AUTOMATIC) + (card.name in originals.BY_HAND)
+            assert known + (file.url is not None) == 1
+
+
+def test_show_says_where_an_original_is_had(made, monkeypatch):
+    assert "from the original: ask its author." in medgan("show", "tinymnist").output
+    monkeypatch.setattr(originals, "AUTOMATIC", ("tinymnist",))
+    assert "which it downloads" in medgan("show", "tinymnist").output
 
 
 def test_show_wraps_its_lines(tiny):
