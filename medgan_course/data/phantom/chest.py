@@ -2,8 +2,9 @@
 
 Thicknesses of soft tissue, lung and bone along every ray (cm) give the transmitted share by the law of Beer
 and Lambert, photon noise is added, and the film's characteristic curve turns log exposure into grey levels.
-Every subject has its own anatomy, pose and exposure; label 1 adds opacities inside the lungs. The phantom has
-the layout and the grey levels of PneumoniaMNIST, and nothing else of it: no result on it says anything about
+Every subject has its own anatomy, pose and exposure; label 1 adds the opacities of pneumonia inside the
+lungs. The phantom has the layout and the grey levels of PneumoniaMNIST, and nothing else of it. For
+ChestMNIST, whose X-rays are of adults, it draws other findings too. No result on it says anything about
 patients.
 
 Positions are in half fields of view before pose (x to the right of the image, which is the patient's left; y
@@ -15,22 +16,104 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d
 
-# Linear attenuation at 60 keV, 1/cm: NIST (Hubbell & Seltzer) mass coefficients times ICRU-44 densities.
-MU_SOFT = 0.217
-MU_LUNG = 0.053
-MU_BONE = 0.604
+from medgan_course.data.phantom.common import Phantoms, Subjects, bump, grid
+from medgan_course.data.phantom.xray import attenuation, ellipsoid, transmission
+from medgan_course.data.scale import GREY
+from medgan_course.errors import CourseError, did_you_mean
 
+CLASSES = ("normal", "pneumonia")
+CONTRASTS = ("xray",)
+TISSUES = ("air", "body", "lung", "heart")
+COLUMNS = ("present", "x", "y", "extent")
+# Those of ChestMNIST. Atelectasis, fibrosis, pleural thickening and hernia leave no trace in the image.
+FINDINGS = (
+    "atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax",
+    "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia",
+)  # fmt: skip
+
+ENERGY = 60  # keV
 PHOTONS = 20_000.0  # per pixel at 64 px, before the patient
-DRAWS = 128  # random numbers an anatomy may use
 CHUNK = 16  # subjects at a time: the maps of one chunk stay in a core's cache
 
 
-def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute one X-ray for every label.
+def phantoms(
+    subjects: Sequence[int],
+    *,
+    size: int,
+    seed: int,
+    labels: Sequence[int] | None = None,
+    contrasts: Sequence[str] = CONTRASTS,
+    findings: Sequence[Sequence[int]] | None = None,
+    device: torch.device | str | None = None,
+) -> Phantoms:
+    """Compute a chest X-ray of every subject.
 
-    Subject ``first + i`` of ``seed`` is the same child whatever the size, the batch or the order of calls.
+    Subject ``i`` of ``seed`` is the same child whatever the size, the batch or the order of calls, well and
+    ill.
+
+    Parameters
+    ----------
+    subjects : sequence of int
+        Numbers of the subjects, from 0.
+    size : int
+        Image side in pixels, at least 16.
+    seed : int
+        Seed of the population.
+    labels : sequence of int, optional
+        0 normal, 1 pneumonia. Left out, everyone has their own, half and half.
+    contrasts : sequence of str
+        "xray", or none for the truth alone.
+    findings : sequence of sequence of int, optional
+        Instead of ``labels``, 1 or 0 for each of :data:`FINDINGS`, a row for each subject.
+    device : torch.device or str, optional
+        Where the images are computed. Default: the CPU.
+
+    Returns
+    -------
+    Phantoms
+        Grey levels of a film with an exposure of its own, bright where dense. A pixel's tissue is heart (with
+        the mediastinum), else lung, else body or air. ``lesion`` is lung of which a fifth or more is filled.
+        The lesion table gives its centre and its share of the lungs; ``severity`` is the mean share filled.
+        Facts: ``"findings"`` ``(N, 14)``, ``"opacity"`` ``(N, 1, size, size)``, the filled share of the lung
+        along a ray, and ``"thickness"`` ``(N, 3, size, size)`` of soft tissue, lung and bone (cm).
+
+    Raises
+    ------
+    CourseError
+        If there is no such contrast or label, the size is too small, or there is nobody.
+    """
+    for name in contrasts:
+        if name not in CONTRASTS:
+            raise CourseError(
+                f"The chest phantom has no contrast {name!r}: {did_you_mean(name, list(CONTRASTS))}"
+            )
+    if size < 16:
+        raise CourseError(f"size is {size}, but a chest needs at least 16 pixels.")
+    numbers = [int(subject) for subject in subjects]
+    if labels is not None and (len(labels) != len(numbers) or not {int(one) for one in labels} <= {0, 1}):
+        raise CourseError(f"{len(numbers)} subjects need as many labels, each 0 (normal) or 1 (pneumonia).")
+    if findings is not None and (
+        len(findings) != len(numbers) or any(len(row) != len(FINDINGS) for row in findings)
+    ):
+        raise CourseError(
+            f"{len(numbers)} subjects need as many rows of findings, each with {len(FINDINGS)} zeros or ones."
+        )
+    parts = []
+    for start in range(0, max(len(numbers), 1), CHUNK):
+        part = slice(start, start + CHUNK)
+        own = Subjects(numbers[part], seed, device=device)
+        given = None if labels is None else torch.tensor([int(one) for one in labels[part]])
+        found = (
+            None if findings is None else torch.tensor([[int(one) for one in row] for row in findings[part]])
+        )
+        parts.append(_part(own, given, found, size, contrasts))
+    return Phantoms.joined(parts)
+
+
+def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
+    """Compute what stands in for PneumoniaMNIST: one X-ray for every label.
 
     Parameters
     ----------
@@ -48,115 +131,150 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     Tensor
         uint8 ``(N, size, size)``; bright means dense, as on film.
     """
-    # Ribs are thinner than a pixel of a small image: it is the average of a finer one, as on a detector.
-    fine = size if size >= 48 else 2 * size
-    images = torch.empty(len(labels), size, size, dtype=torch.uint8)
-    for start in range(0, len(labels), CHUNK):
-        chunk = labels[start : start + CHUNK]
-        # Only the lower 32 bits of a generator's seed count.
-        numbers = range(first + start, first + start + len(chunk))
-        generators = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in numbers]
-        columns = torch.stack([torch.rand(DRAWS, generator=g) for g in generators])
-        textures = torch.stack([torch.randn(2, 16, 16, generator=g) for g in generators])
-        noise = torch.stack([torch.randn(fine, fine, generator=g) for g in generators])
-        grey = _film(columns, textures, noise, torch.tensor(chunk))
-        if fine != size:
-            grey = avg_pool2d(grey[:, None], fine // size)[:, 0]
-        images[start : start + CHUNK] = (grey * 255).round().to(torch.uint8)
-    return images
+    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=labels)
+    return GREY.restored(made.images["xray"][:, 0]).round().to(torch.uint8)
 
 
-def optical_depth(soft: Tensor, lung: Tensor, bone: Tensor) -> Tensor:
-    r"""Return the line integral :math:`\int \mu\,ds` of path lengths (cm) through the three tissues."""
-    return MU_SOFT * soft + MU_LUNG * lung + MU_BONE * bone
+def render_findings(labels: Sequence[Sequence[int]], *, size: int, seed: int, first: int = 0) -> Tensor:
+    """Compute what stands in for ChestMNIST: one X-ray for every row of findings.
 
+    Parameters
+    ----------
+    labels : sequence of sequence of int
+        1 or 0 for each of :data:`FINDINGS`, a row a subject. Atelectasis, fibrosis, pleural thickening and
+        hernia leave no trace.
+    size : int
+        Image side in pixels.
+    seed : int
+        Seed of the population.
+    first : int
+        Number of the first subject.
 
-def transmission(depth: Tensor) -> Tensor:
-    r"""Return the share of photons that passes, :math:`I/I_0 = e^{-\int\mu\,ds}` (Beer and Lambert)."""
-    return torch.exp(-depth)
-
-
-def ellipsoid(x: Tensor, y: Tensor, a: Tensor | float, b: Tensor | float, depth: Tensor | float) -> Tensor:
-    r"""Return the chord, in the unit of ``depth``, of rays through an ellipsoid centred at the origin.
-
-    With in-plane semi-axes a and b and semi-axis ``depth`` along the ray the chord is
-    :math:`2\,\mathrm{depth}\sqrt{1-(x/a)^2-(y/b)^2}`, and 0 outside.
+    Returns
+    -------
+    Tensor
+        uint8 ``(N, size, size)``.
     """
-    return 2 * depth * (1 - (x / a) ** 2 - (y / b) ** 2).clamp_min_(0).sqrt_()
+    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, findings=labels)
+    return GREY.restored(made.images["xray"][:, 0]).round().to(torch.uint8)
 
 
-def _bump(distance: Tensor) -> Tensor:
-    # Below e^-60 the products would become subnormal numbers, which processors handle many times slower.
-    return torch.exp(-(distance**2).clamp_max(60))
+def _part(
+    subjects: Subjects, labels: Tensor | None, findings: Tensor | None, size: int, contrasts: Sequence[str]
+) -> Phantoms:
+    n, uniform, device = len(subjects), subjects.uniform, subjects.device
+    # Ribs are thinner than a pixel of a small image: it is the average of a finer one, as on a detector.
+    factor = 1 if size >= 48 else 2
+    side = size * factor
+    own = (subjects.each(1, 0, 1)[:, 0] < 0.5).long()
+    if findings is None:
+        findings = torch.zeros(n, len(FINDINGS), dtype=torch.long)
+        findings[:, FINDINGS.index("pneumonia")] = own.cpu() if labels is None else labels
+    label = findings.any(dim=1).long().to(device)
+    present = findings.to(device, torch.float32)
 
+    def has(name: str) -> Tensor:
+        return present[:, FINDINGS.index(name)].view(n, 1, 1)
 
-def _film(columns: Tensor, textures: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
-    """Return grey levels in [0, 1] ``(n, s, s)`` of the subjects drawn in ``columns``."""
-    draws = iter(columns.T)
-
-    def uniform(low: float, high: float) -> Tensor:
-        return (low + (high - low) * next(draws))[:, None, None]
-
-    side = noise.shape[-1]
-    x, y = _pose(uniform, side)
-    soft, lung, bone = _paths(uniform, x, y, textures, labels)
-    counts = PHOTONS * (64 / side) ** 2 * transmission(optical_depth(soft, lung, bone))
-    # Poisson counts, which are nearly Gaussian at hundreds of photons a pixel.
-    counts = (counts + counts.sqrt() * noise).clamp_min_(1)
-    exposed = torch.log(PHOTONS * (64 / side) ** 2 / counts)
-    return torch.sigmoid((exposed - uniform(1.55, 2.15)) * uniform(0.85, 1.6))
-
-
-def _pose(uniform: Callable[[float, float], Tensor], side: int) -> tuple[Tensor, Tensor]:
-    """Return patient coordinates x, y of the pixel centres for random field of view, shift and rotation."""
-    centres = (torch.arange(side) + 0.5) * 2 / side - 1
-    v, u = torch.meshgrid(centres, centres, indexing="ij")
+    u, v = grid(side, 2.0, device=device)
     angle, scale = uniform(-1, 1) ** 3 * 0.16, uniform(0.86, 1.1)
     u, v = u * scale + uniform(-0.09, 0.09), v * scale + uniform(-0.1, 0.1)
-    return u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
+    x, y = u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
+    fine, coarse = subjects.field(2, 0.12, side, 2.0).mul(0.85).unbind(1)
+    centre, slope = uniform(1.55, 2.15), uniform(0.85, 1.6)
+    paths, opacity, lungs, heart, body = _anatomy(uniform, x, y, fine, coarse, has)
+
+    images = {}
+    if "xray" in contrasts:
+        mu = torch.tensor([attenuation(ENERGY)[name] for name in ("soft", "lung", "bone")], device=device)
+        photons = PHOTONS * (64 / side) ** 2
+        counts = photons * transmission(torch.einsum("k,nkhw->nhw", mu, paths))
+        # Poisson counts, which are nearly Gaussian at hundreds of photons a pixel.
+        counts = (counts + counts.sqrt() * subjects.stream(1).normal(side, side)).clamp_min_(1)
+        film = torch.sigmoid((torch.log(photons / counts) - centre) * slope)
+        images["xray"] = avg_pool2d(film[:, None], factor) * 2 - 1
+
+    inside = (body > 0) | lungs | heart
+    regions = torch.stack([~inside, inside & ~lungs & ~heart, lungs, heart], dim=1).float()
+    regions, opacity, paths = (avg_pool2d(maps, factor) for maps in (regions, opacity[:, None], paths))
+    lesion = opacity >= 0.2
+    area = lesion.sum(dim=(2, 3)).float()
+    where = grid(size, 2.0, device=device)
+    centres = [(lesion[:, 0] * place).sum(dim=(1, 2))[:, None] / area.clamp_min(1) for place in where]
+    lung = regions[:, 2].sum(dim=(1, 2)).clamp_min(1)
+    return Phantoms(
+        images=images,
+        scales={name: GREY for name in images},
+        tissue_names=TISSUES,
+        tissues=regions,
+        lesion=lesion,
+        lesion_columns=COLUMNS,
+        lesions=torch.cat([(area > 0).float(), *centres, area / lung[:, None]], dim=1)[:, None],
+        labels=label,
+        severity=(opacity[:, 0].sum(dim=(1, 2)) / lung).clamp(0, 1),
+        subject=torch.tensor(subjects.numbers, device=device),
+        seed=subjects.seed,
+        facts={"findings": findings.to(device), "opacity": opacity, "thickness": paths},
+    )
 
 
-def _paths(
-    uniform: Callable[[float, float], Tensor], x: Tensor, y: Tensor, textures: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return path lengths in cm through soft tissue, lung and bone, each ``(n, s, s)``."""
-    side = x.shape[-1]
-    fine, coarse = interpolate(textures, size=(side, side), mode="bicubic", align_corners=False).unbind(1)
+def _anatomy(
+    uniform: Callable[[float, float], Tensor],
+    x: Tensor,
+    y: Tensor,
+    fine: Tensor,
+    coarse: Tensor,
+    has: Callable[[str], Tensor],
+) -> tuple[Tensor, ...]:
+    """Return path lengths (cm) through soft tissue, lung and bone ``(n, 3, s, s)``, and maps ``(n, s, s)``.
+
+    The maps: the share of lung that is filled, where lungs and heart are seen, and the body's depth.
+    """
+    emphysema = has("emphysema")
     x = x + uniform(-0.05, 0.05) * (y + 0.3)  # the spine is never quite straight
     across = x.abs()
     left = x > 0  # the patient's left, on the right of the image
 
     # The chest cavity: apex, lateral wall, and the domes of the diaphragm, each side its own.
     apex = torch.where(left, uniform(-0.74, -0.6), uniform(-0.74, -0.6))
-    base = torch.where(left, uniform(0.42, 0.66), uniform(0.38, 0.6))
+    base = torch.where(left, uniform(0.42, 0.66), uniform(0.38, 0.6)) + 0.12 * emphysema
     wall = torch.where(left, uniform(0.8, 0.96), uniform(0.8, 0.96))
     tau = (y - apex) / (0.6 - apex)
     lateral = 0.3 + (wall - 0.3) * (1 - (1 - tau.clamp(0, 1)) ** uniform(2.0, 2.8))
     medial = 0.3 * (1 - (tau / 0.22).clamp(0, 1)) ** 2
     q = (across - medial) / (lateral - medial)
     rounded = (1 - (1 - (tau / 0.2).clamp(0, 1)) ** 2).sqrt()
-    dome = base + uniform(0.5, 1.2) * (across - uniform(0.3, 0.45)) ** 2
+    dome = base + uniform(0.5, 1.2) * (1 - 0.7 * emphysema) * (across - uniform(0.3, 0.45)) ** 2
     above = torch.sigmoid((dome - y) / 0.022)
     cavity = uniform(9.5, 12.0) * (1 - q.clamp(0, 1) ** 3.2).clamp_min(0).sqrt() * rounded * above
     cavity = cavity * (0.75 + 0.25 * (tau * 2).clamp(0, 1))
 
     # What fills it beside the lungs: heart, mediastinum with the thymus, hila.
-    tilt = uniform(0.35, 0.8)
+    tilt, large = uniform(0.35, 0.8), 1 + uniform(0.22, 0.5) * has("cardiomegaly")
     hx, hy = x - uniform(0.1, 0.2), y - base + uniform(0.17, 0.27)
     heart = ellipsoid(
         hx * tilt.cos() + hy * tilt.sin(),
         hy * tilt.cos() - hx * tilt.sin(),
-        uniform(0.34, 0.47),
-        uniform(0.25, 0.33),
+        uniform(0.34, 0.47) * large,
+        uniform(0.25, 0.33) * large,
         uniform(3.8, 5.4),
     )
-    half = uniform(0.12, 0.19) + uniform(0, 0.09) * _bump((y + 0.45) / 0.22)
+    half = uniform(0.12, 0.19) + uniform(0, 0.09) * bump((y + 0.45) / 0.22)
     mediastinum = 14 * torch.sigmoid((half - (x - uniform(-0.03, 0.03)).abs()) / 0.035)
-    hila = uniform(2, 4.5) * _bump((across - 0.24) / 0.1) * _bump((y + uniform(-0.02, 0.12)) / 0.17)
+    hila = uniform(2, 4.5) * bump((across - 0.24) / 0.1) * bump((y + uniform(-0.02, 0.12)) / 0.17)
     air = (cavity - heart - mediastinum - hila).clamp_min(0)
+    lung_field = cavity > heart + mediastinum + 0.8
     vessels = (0.1 * fine + 0.06 * coarse) * torch.exp(-across / 0.9)
-    air = air * (1 - vessels - uniform(0.0, 0.12)).clamp(0, 1)
-    air = air * (1 - _opacity(uniform, q, tau, left, coarse, labels))
+    aerated = (1 - vessels - uniform(0.0, 0.12) * (1 - emphysema)).clamp(0, 1)
+    # Air beside a collapsed lung: no vessels in it, and the pleura a fine line.
+    side, width = uniform(0, 1) < 0.5, uniform(0.25, 0.5)
+    edge = q - (1 - width * (1.25 - tau.clamp(0, 1.2)).sqrt()) + 0.03 * coarse
+    free = torch.sigmoid(edge / 0.015) * (left == side) * has("pneumothorax") * (q > 0)
+    line = 0.12 * bump(edge / 0.03) * (left == side) * has("pneumothorax") * lung_field
+    aerated = aerated + (1 - aerated) * free - 0.22 * (1 - free) * (left == side) * has("pneumothorax")
+    opacity = _opacity(uniform, q, tau, x, y, left, dome, coarse, has)
+    opacity = torch.where(lung_field, opacity * (1 - free), 0.0)
+    air = air * (aerated * (1 - opacity) - line).clamp(0, 1)
 
     # Bone: spine, ribs from behind and from the front, clavicles, shoulder joints.
     spine = torch.sigmoid((0.085 - across) / 0.02)
@@ -172,9 +290,9 @@ def _paths(
     )
     ribs = ribs + uniform(0.15, 0.4) * torch.exp(2.5 * (front - 1)) * torch.sigmoid((across - 0.4) / 0.06)
     collar = y + uniform(0.58, 0.72) + uniform(0.05, 0.2) * across - 0.05 * torch.sin(6 * across)
-    clavicles = uniform(0.5, 1.0) * _bump(collar / 0.03) * torch.sigmoid((across - 0.1) / 0.02)
+    clavicles = uniform(0.5, 1.0) * bump(collar / 0.03) * torch.sigmoid((across - 0.1) / 0.02)
     clavicles = clavicles * torch.sigmoid((0.7 - across) / 0.04)
-    joints = 0.7 * _bump((across - uniform(0.86, 0.98)) / 0.1) * _bump((y + uniform(0.62, 0.74)) / 0.13)
+    joints = 0.7 * bump((across - uniform(0.86, 0.98)) / 0.1) * bump((y + uniform(0.62, 0.74)) / 0.13)
     bone = spine + ribs * rim + clavicles + joints
 
     # The body around it: trunk with shoulders, arms, neck with windpipe, chin, stomach gas.
@@ -186,9 +304,9 @@ def _paths(
         * (1 - (across / trunk_half) ** 2.4).clamp_min(0).sqrt()
         * (0.62 + 0.38 * torch.sigmoid((y + 0.55) / 0.2))
     )
-    arms = uniform(1, 5) * _bump((across - uniform(1.0, 1.25)) / 0.2) * _bump((y + 0.9) / 0.8)
+    arms = uniform(1, 5) * bump((across - uniform(1.0, 1.25)) / 0.2) * bump((y + 0.9) / 0.8)
     chin = ellipsoid(x - uniform(-0.1, 0.1), y + uniform(1.08, 1.55), uniform(0.34, 0.45), 0.36, 4.0)
-    windpipe = 1.1 * _bump(x / 0.045) * torch.sigmoid((uniform(-0.3, -0.2) - y) / 0.03)
+    windpipe = 1.1 * bump(x / 0.045) * torch.sigmoid((uniform(-0.3, -0.2) - y) / 0.03)
     gas = ellipsoid(
         x - uniform(0.3, 0.55),
         y - base - uniform(0.12, 0.3),
@@ -197,29 +315,66 @@ def _paths(
         uniform(-3, 2).clamp_min(0),
     )
     soft = (trunk + arms + chin - air - windpipe - gas - bone).clamp_min(0)
-    return soft, air, bone
+    heart = (heart > 0.5) | (mediastinum > 4) & (y < base)
+    lungs = lung_field & ~heart
+    return (
+        torch.stack([soft, air, bone], dim=1),
+        torch.where(lungs, opacity, 0.0),
+        lungs,
+        heart,
+        trunk + arms + chin,
+    )
 
 
 def _opacity(
     uniform: Callable[[float, float], Tensor],
     q: Tensor,
     tau: Tensor,
+    x: Tensor,
+    y: Tensor,
     left: Tensor,
+    dome: Tensor,
     texture: Tensor,
-    labels: Tensor,
+    has: Callable[[str], Tensor],
 ) -> Tensor:
-    """Return the share of lung filled with fluid: one lobe, scattered patches or a haze; 0 for label 0."""
+    """Return the share of lung filled with fluid or tissue; 0 without findings."""
+
+    def patches(count: int, radius: Tensor, dense: Tensor, edges: tuple[float, float]) -> Tensor:
+        clear = torch.ones_like(q)
+        for _ in range(count):
+            on_left = uniform(0, 1) > 0.5
+            away = ((q - uniform(0.3, 0.9)) ** 2 + (tau - uniform(0.2, 0.95)) ** 2).sqrt() / radius
+            spot = torch.sigmoid((1 + 0.25 * texture - away) / uniform(*edges))
+            clear = clear * (1 - dense * (left == on_left) * spot)
+        return 1 - clear
+
+    # Pneumonia: one lobe, scattered patches or a haze.
     kind = uniform(0, 1)
     lobar, patchy = kind < 0.35, (kind >= 0.35) & (kind < 0.75)
-    clear = 1 - torch.where(lobar, 0.25, torch.where(patchy, 0.35, 0.6)) * uniform(0.3, 1.0)
-    for patch in range(5):
-        present = ~lobar if patch else torch.ones_like(lobar)
-        on_left = uniform(0, 1) > 0.5
-        radius = torch.where(lobar, uniform(0.3, 0.55), uniform(0.12, 0.26))
-        dense = torch.where(lobar, uniform(0.6, 0.95), uniform(0.35, 0.8)) * present
-        distance = ((q - uniform(0.3, 0.9)) ** 2 + (tau - uniform(0.2, 0.95)) ** 2).sqrt() / radius
-        edge = uniform(0.12, 0.45)
-        clear = clear * (
-            1 - dense * (left == on_left) * torch.sigmoid((1 + 0.25 * texture - distance) / edge)
-        )
-    return (1 - clear) * (labels == 1)[:, None, None]
+    haze = torch.where(lobar, 0.25, torch.where(patchy, 0.35, 0.6)) * uniform(0.3, 1.0)
+    lobe = patches(
+        1,
+        torch.where(lobar, uniform(0.3, 0.55), 0.2),
+        torch.where(lobar, uniform(0.6, 0.95), 0.5),
+        (0.12, 0.45),
+    )
+    spots = patches(4, uniform(0.12, 0.26), uniform(0.35, 0.8) * ~lobar, (0.12, 0.45))
+    clear = 1 - (1 - (1 - haze) * (1 - lobe) * (1 - spots)) * has("pneumonia")
+
+    clear = clear * (1 - patches(4, uniform(0.15, 0.3), uniform(0.2, 0.5), (0.25, 0.5)) * has("infiltration"))
+    clear = clear * (
+        1 - patches(1, uniform(0.3, 0.5), uniform(0.75, 0.97), (0.08, 0.2)) * has("consolidation")
+    )
+    wings = bump((q - 0.32) / 0.33) * bump((tau - 0.6) / 0.45) * (0.75 + 0.25 * texture).clamp(0, 1)
+    clear = clear * (1 - uniform(0.4, 0.75) * wings * has("edema"))
+    # A round shadow fills the share of the lung's depth that the ball takes of it.
+    for name, low, high in (("nodule", 0.04, 0.075), ("mass", 0.11, 0.22)):
+        side = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+        radius = uniform(low, high)
+        ball = ellipsoid(x - side * uniform(0.32, 0.62), y - uniform(-0.35, 0.25), radius, radius, 0.5)
+        clear = clear * (1 - (0.35 + 2 * radius).clamp_max(0.7) * ball * has(name))
+    # Fluid gathers at the base and climbs the wall.
+    side, level = uniform(0, 1) < 0.5, uniform(0.06, 0.4)
+    meniscus = y - dome + level + 0.3 * q.clamp(0, 1) ** 4
+    fluid = torch.sigmoid(meniscus / 0.025) * (left == side)
+    return 1 - clear * (1 - 0.96 * fluid * has("effusion"))
