@@ -9,13 +9,14 @@ as ``interpolate(align_corners=False)`` does, puts it at :math:`sj+(s-1)/2` inst
 
 A detector of light, X-rays or photon pairs instead blurs and then adds up what falls on each of its pixels
 (:func:`area_sampled`), and counts it (:func:`photon_noise`). Its sample j covers the pixels :math:`sj` to
-:math:`sj+s-1`, so here borders *are* aligned, and ``interpolate(mode="bicubic", antialias=True)`` of torch,
+:math:`sj+s-1`, so here borders *are* aligned, and torch's ``interpolate(mode="bicubic", antialias=True)``,
 Keys's cubic convolution too, is the plain way back.
 
 All but the last two are linear, and work on images ``(N, C, H, W)`` and volumes ``(N, C, D, H, W)``. Sharp
 edges ring in k-space (Gibbs), so values may leave [-1, 1] by a few per cent: they are not clamped, for then
-the measured data could not be compared with. Few photons in CT: :func:`medgan_course.data.tomography.low_dose`;
-PET: :func:`medgan_course.data.signal.pet`; unread lines: :mod:`medgan_course.data.kspace`.
+the measured data could not be compared with. Few photons in CT are in
+:func:`medgan_course.data.tomography.low_dose`, PET in :func:`medgan_course.data.signal.pet`, unread lines in
+:mod:`medgan_course.data.kspace`.
 """
 
 import torch
@@ -199,7 +200,8 @@ def motion(images: Tensor, shifts: Tensor, angles: Tensor, pose: Tensor) -> Tens
     .. math:: y = 2\,\Bigl|\mathcal F^{-1} k'\Bigr| - 1
 
     with the k-space :math:`k'` of the moving signal :math:`(x+1)/2` from
-    :func:`medgan_course.data.kspace.moved`, where the other parameters are explained. Without motion the image stays, but for values below -1.
+    :func:`medgan_course.data.kspace.moved`, where the other parameters are explained. Without motion the
+    image stays, but for values below -1.
 
     Parameters
     ----------

@@ -41,7 +41,8 @@ def radon(images: Tensor, views: int, *, spacing: float = 1.0) -> Tensor:
     Parameters
     ----------
     images : Tensor
-        ``(N, C, side, side)``, 0 standing for nothing: attenuation, not Hounsfield units.
+        ``(N, C, side, side)``, 0 standing for nothing: attenuation, not Hounsfield units. The
+        slices of a volume go in as images.
     views : int
         V, the number of angles.
     spacing : float

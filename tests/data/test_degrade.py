@@ -131,7 +131,7 @@ def test_without_blur_a_coarse_pixel_is_the_mean_of_its_block(shape, factor):
 
 
 def test_a_blurred_wave_is_as_weak_as_its_gaussian_and_its_pixels_say():
-    r"""cos(w (i + 1/2)) times e^{-sigma^2 w^2 / 2} times sin(w s / 2) / (s sin(w / 2)), at the new centres."""
+    r"""cos(w (i + 1/2)) times e^{-sigma^2 w^2 / 2} times sin(w s / 2) / (s sin(w / 2))."""
     n, s, fwhm = 64, 4, 3.0
     omega = 2 * math.pi * 5 / n
     i = torch.arange(n, dtype=torch.double) + 0.5
