@@ -1,0 +1,148 @@
+"""SKIN2D: every lesion is its own, truth and picture agree, and a camera changes the photograph only."""
+
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d
+
+from medgan_course.data.phantom import skin
+from medgan_course.errors import CourseError
+
+
+def test_a_subject_is_the_same_in_every_batch_and_order():
+    together = skin.phantoms(range(skin.CHUNK + 2), size=32, seed=3)
+    other = skin.phantoms([skin.CHUNK, 5], size=32, seed=3)
+    for here, there in ((skin.CHUNK, 0), (5, 1)):
+        assert torch.equal(together.images["rgb"][here], other.images["rgb"][there])
+        assert torch.equal(together.tissues[here], other.tissues[there])
+        assert torch.equal(together.lesions[here], other.lesions[there])
+    assert together.images["rgb"].shape == (skin.CHUNK + 2, 3, 32, 32)
+    assert not torch.equal(skin.phantoms([5], size=32, seed=4).images["rgb"][0], together.images["rgb"][5])
+    assert together.labels.unique().tolist() == [0, 1, 2]
+
+
+def test_a_subject_is_the_same_at_every_size():
+    small = skin.phantoms(range(7), size=32, seed=0, labels=range(7)).images["rgb"]
+    large = avg_pool2d(skin.phantoms(range(7), size=128, seed=0, labels=range(7)).images["rgb"], 4)
+    assert (small - large).abs().mean() < 0.03
+
+
+def test_a_camera_changes_the_photograph_only():
+    made = [skin.phantoms(range(4), size=64, seed=0, cameras=[k] * 4) for k in range(3)]
+    for other in made[1:]:
+        assert torch.equal(made[0].tissues, other.tissues)
+        assert torch.equal(made[0].facts["ita"], other.facts["ita"])
+        assert (made[0].images["rgb"] - other.images["rgb"]).abs().mean() > 0.02
+    assert made[1].images["rgb"][:, :, 0, 0].max() < -0.9  # a round aperture
+    detail = [(m.images["rgb"] - avg_pool2d(m.images["rgb"], 3, 1, 1))[..., 20:44, 20:44].std() for m in made]
+    assert detail[2] < detail[0]  # the third has the lowest resolution
+    assert made[2].facts["camera"].tolist() == [2] * 4
+
+
+def test_a_label_changes_the_lesion_only():
+    first = skin.phantoms(range(5), size=64, seed=0, labels=[skin.NAEVUS] * 5)
+    second = skin.phantoms(range(5), size=64, seed=0, labels=[skin.VASCULAR] * 5)
+    for fact in ("camera", "ita", "hairs", "ruler"):
+        assert torch.equal(first.facts[fact], second.facts[fact])
+    apart = (avg_pool2d((first.lesion | second.lesion).float(), 21, 1, 10) == 0).expand(-1, 3, -1, -1)
+    assert apart.sum() > 1000
+    assert (first.images["rgb"] - second.images["rgb"])[apart].abs().max() < 0.02
+
+
+def test_lesions_show_where_they_are():
+    made = skin.phantoms(range(21), size=64, seed=0, labels=[i // 3 for i in range(21)], cameras=[0] * 21)
+    red, green, _ = made.images["rgb"].unbind(1)
+    hidden = made.share("hair", "ruler")[:, 0] > 0.1
+    for i, kind in enumerate(made.labels.tolist()):
+        within, without = made.lesion[i, 0] & ~hidden[i], ~made.lesion[i, 0] & ~hidden[i]
+        if kind in (skin.NAEVUS, skin.MELANOMA, skin.KERATOSIS, skin.VASCULAR):
+            assert green[i][within].mean() < green[i][without].mean() - 0.02
+        if kind == skin.VASCULAR:
+            assert (red - green)[i][within].mean() > (red - green)[i][without].mean() + 0.05
+        present, x, y, radius = made.lesions[i, 0].tolist()
+        assert present == 1
+        rows, columns = made.lesion[i, 0].nonzero(as_tuple=True)
+        pixel = skin.FOV / 64
+        assert abs((columns.float().mean() + 0.5) * pixel - skin.FOV / 2 - x) < 0.8 * radius
+        assert abs((rows.float().mean() + 0.5) * pixel - skin.FOV / 2 - y) < 0.8 * radius
+
+
+def test_hair_is_dark_on_light_skin_and_counted():
+    made = skin.phantoms(range(60), size=64, seed=0)
+    hair = made.share("hair")[:, 0]
+    seen = hair.flatten(1).sum(dim=1) > 0
+    assert not seen[made.facts["hairs"] == 0].any()
+    assert seen[made.facts["hairs"] > 3].all()
+    assert 0.3 < (made.facts["hairs"] > 0).float().mean() < 0.7
+    fair = made.facts["ita"].view(-1, 1, 1) > 30
+    green = made.images["rgb"][:, 1]
+    assert green[(hair > 0.4) & fair].mean() < green[(made.share("skin")[:, 0] == 1) & fair].mean() - 0.2
+    assert torch.equal(made.share("ruler").flatten(1).sum(dim=1) > 0, made.facts["ruler"] == 1)
+    assert 0 < made.facts["ruler"].sum() < 20
+
+
+def test_melanomas_are_more_irregular_than_naevi():
+    def facts(kind):
+        made = skin.phantoms(range(20), size=64, seed=0, labels=[kind] * 20, cameras=[0] * 20)
+        mask = made.lesion[:, 0].float()
+        area = mask.sum(dim=(1, 2))
+        edge = (mask[:, 1:] != mask[:, :-1]).sum(dim=(1, 2)) + (mask[:, :, 1:] != mask[:, :, :-1]).sum(
+            dim=(1, 2)
+        )
+        spread = [made.images["rgb"][i, :, made.lesion[i, 0]].std(dim=1).mean() for i in range(20)]
+        return (edge**2 / area).mean(), torch.stack(spread).mean(), made.severity
+
+    smooth, plain, none = facts(skin.NAEVUS)
+    ragged, coloured, severity = facts(skin.MELANOMA)
+    assert ragged > 1.2 * smooth
+    assert coloured > 1.2 * plain
+    assert none.max() == 0
+    assert severity.min() > 0
+    assert severity.max() <= 1
+
+
+def test_skin_has_every_tone():
+    """The classes of Chardon et al. 1991: all six among sixty people."""
+    ita = skin.phantoms(range(60), size=16, seed=0).facts["ita"]
+    counts = torch.histogram(ita, torch.tensor([-90.0, -30.0, 10.0, 28.0, 41.0, 55.0, 90.0])).hist
+    assert counts.min() >= 2
+    assert counts.sum() == 60
+
+
+def test_typology_angle():
+    # Grey has b* = 0: above L* = 50 it is 90 degrees, below -90.
+    assert abs(skin.typology_angle(torch.tensor([0.5, 0.5, 0.5])) - 90) < 0.1
+    assert abs(skin.typology_angle(torch.tensor([0.05, 0.05, 0.05])) + 90) < 0.5
+    color = pytest.importorskip("skimage.color")
+    srgb = torch.rand(20, 3, generator=torch.Generator().manual_seed(0)).sort(dim=1, descending=True).values
+    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    lightness, _, b = torch.from_numpy(color.rgb2lab(srgb.double().numpy())).unbind(1)
+    assert torch.allclose(
+        skin.typology_angle(linear).double(), torch.rad2deg(torch.atan2(lightness - 50, b)), atol=0.1
+    )
+
+
+def test_surrogate_has_the_layout_of_dermamnist():
+    images = skin.render([5, 6, 4], size=28, seed=0, first=7)
+    assert images.shape == (3, 28, 28, 3)
+    assert images.dtype == torch.uint8
+    assert torch.equal(images[1], skin.render([6], size=28, seed=0, first=8)[0])
+    assert sorted(skin.DERMAMNIST) == list(range(7))
+
+
+def test_subjects_differ():
+    pictures = skin.phantoms(range(12), size=32, seed=0, labels=[0] * 12).images["rgb"].flatten(1)
+    assert (torch.cdist(pictures, pictures) + 1e9 * torch.eye(12)).min() > 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"contrasts": ("low",)}, "in colour only"),
+        ({"labels": [7]}, "labels must be 1 numbers from 0 to 6"),
+        ({"cameras": [0, 1]}, "cameras must be 1 numbers"),
+        ({"size": 8}, "at least 16"),
+    ],
+)
+def test_mistakes_are_named(wrong, said):
+    with pytest.raises(CourseError, match=said):
+        skin.phantoms([0], **({"size": 32, "seed": 0} | wrong))
