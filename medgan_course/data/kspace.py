@@ -142,7 +142,7 @@ def _broadcast(mask: Tensor, images: Tensor) -> Tensor:
             f"A mask {tuple(mask.shape)} does not fit images {tuple(images.shape)}: it has one bool for each "
             f"of the {images.shape[-2]} lines, (lines,) or (N, lines)."
         )
-    return mask.reshape(-1, *[1] * (images.ndim - 3), mask.shape[-1], 1)
+    return mask.to(images.device).reshape(-1, *[1] * (images.ndim - 3), mask.shape[-1], 1)
 
 
 # The measurement, its adjoint, and consistency with it

@@ -18,6 +18,7 @@ inverse.)
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -81,6 +82,7 @@ def expand(images: Tensor, space: Sequence[int]) -> Tensor:
     return images.contiguous()
 
 
+@cache
 def _reduction(side: int) -> Tensor:
     """Return R, ``((side + 1) // 2, side)``."""
     matrix = torch.zeros((side + 1) // 2, side, dtype=torch.float64)
@@ -92,6 +94,7 @@ def _reduction(side: int) -> Tensor:
     return matrix
 
 
+@cache
 def _expansion(side: int) -> Tensor:
     """Return E, ``(side, (side + 1) // 2)``."""
     coarse = (side + 1) // 2

@@ -11,7 +11,7 @@ noise.
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -195,7 +195,7 @@ def _each(value: float | Sequence[float], axes: int) -> tuple[float, ...]:
     return values
 
 
-@cache
+@lru_cache(maxsize=64)
 def _blur(side: int, sigma: float) -> Tensor:
     """Return the symmetric blur of ``side`` pixels, float64: diagonal in the cosine transform's basis."""
     omega = torch.arange(side, dtype=torch.float64) * math.pi / side
