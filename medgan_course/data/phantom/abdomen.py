@@ -72,7 +72,7 @@ def table() -> dict[str, dict[str, float]]:
 TISSUES = tuple(table())
 (
     AIR, GAS, SKIN, BONE, MARROW, CANAL, DISC, LUNG, POOL, HAEMANGIOMA, METASTASIS, INFILTRATED, CYST, BLOOD,
-    VEIN, BILE, CORTEX, MEDULLA, LIVER, SPLEEN, PANCREAS, MYOCARDIUM, SCAR, URINE, CHYME, FAECES, BOWEL,
+    VEIN, BILE, CORTEX, MEDULLA, LIVER, SPLEEN, PANCREAS, SCAR, MYOCARDIUM, URINE, CHYME, FAECES, BOWEL,
     PROSTATE, UTERUS, LEAN, MUSCLE, FAT,
 ) = range(len(TISSUES))  # fmt: skip
 PATHOLOGY = ("pool", "haemangioma", "metastasis", "infiltrated", "cyst")
@@ -127,7 +127,7 @@ def phantoms(
         x, y and z of the centre at rest, in the image's frame, and the radius, all in mm. ``facts`` has
         "level" (mm), "sex" (0 male, 1 female), "stature" (relative), "fat" (mm below the skin), "enhancement"
         (dose of contrast agent, relative) and "displacement" ``(N, dim, *space)``, the field of breathing in
-        mm along x, y and z.
+        pixels along the image's axes, as :func:`medgan_course.data.warp.apply` takes it.
 
     Raises
     ------
@@ -150,12 +150,10 @@ def phantoms(
             "beyond which the field would fold."
         )
     numbers = list(subjects)
-    everybody = Subjects(numbers, seed, dim=dim, device=device)
     kinds = 2 if region == "pelvis" else len(CLASSES)
-    if labels is None:
-        given = (everybody.stream(1).each(1, 0, kinds)[:, 0]).long()
-    else:
-        given = torch.as_tensor(list(labels), dtype=torch.int64, device=everybody.device)
+    given = None
+    if labels is not None:
+        given = torch.as_tensor(list(labels), dtype=torch.int64, device=device)
         if len(given) != len(numbers) or not ((given >= 0) & (given < kinds)).all():
             raise CourseError(
                 f"labels must give each of the {len(numbers)} subjects a number from 0 to {kinds - 1}."
@@ -165,7 +163,12 @@ def phantoms(
         part = slice(start, start + CHUNK[dim])
         own = Subjects(numbers[part], seed, dim=dim, device=device)
         side = size * max(2, fineness(size, FINE[dim]))
-        person = _person(own, given[part] if region == "pelvis" else None)
+        wanted = None if given is None else given[part]
+        person = _person(own, wanted if region == "pelvis" else None)
+        if region == "pelvis":
+            kind = person.female.flatten().long()
+        else:
+            kind = own.stream(1).each(1, 0, kinds)[:, 0].long() if wanted is None else wanted
         low, high = REGIONS[region]
         level = (
             own.stream(2).uniform(low, high) if dim == 2 else torch.full_like(person.size, (low + high) / 2)
@@ -175,11 +178,15 @@ def phantoms(
         shift = _breathed(x, y, breathing, dim)
         x, y, z = x + shift[0], y + shift[1], level + (z if dim == 3 else 0.0)
         z = z + shift[2] if dim == 3 else z
-        lesions, size_of = _lesions(own.stream(3), person, level, given[part], region == "abdomen")
+        lesions, size_of = _lesions(own.stream(3), person, level, kind, region == "abdomen")
         painted = _trunk(own, person, x, y, z, lesions, side, fov)
         tissues = _shares(painted, size)
         at_rest = _positions(size, planes, fov, HEIGHT, own.device)
-        moved = torch.stack(_breathed(at_rest[0], at_rest[1], breathing, dim))
+        # In pixels, along the image's axes: planes go down, rows go down, columns to the right.
+        wide = fov / size
+        steps = (wide, wide, -HEIGHT / size)
+        along = _breathed(at_rest[0], at_rest[1], breathing, dim)
+        moved = torch.stack([u / step for u, step in zip(along, steps, strict=False)][::-1])
         moved = moved.view(dim, *[1] * (dim - 2), size, size).expand(len(own), dim, *[size] * dim)
         parts.append(
             Phantoms(
@@ -190,7 +197,7 @@ def phantoms(
                 lesion=tissues[:, POOL : CYST + 1].sum(dim=1, keepdim=True) >= 0.5,
                 lesion_columns=COLUMNS,
                 lesions=lesions,
-                labels=given[part],
+                labels=kind,
                 severity=size_of,
                 facts={
                     "level": level.flatten(),
@@ -310,7 +317,8 @@ def _shares(painted: Tensor, size: int) -> Tensor:
     return shares(painted, len(TISSUES), factor)
 
 
-def _columns(*names: str, device: torch.device) -> list[Tensor]:
+def columns(*names: str, device: torch.device) -> list[Tensor]:
+    """Return some values of all tissues, a tensor for each name; 0 where the table has none."""
     return [
         torch.tensor([tissue.get(name, 0.0) for tissue in table().values()], device=device) for name in names
     ]
@@ -329,7 +337,7 @@ def maximum(contrast: str) -> Scale:
     A lesion, bile or urine may be brighter than what fills most of a T2 image: there, 1.8 times
     the spleen's signal is 1, and what is brighter is clipped, as a reader's window clips it.
     """
-    strength = _mr(contrast, *_columns("pd", "t1", "t2", device=torch.device("cpu")))
+    strength = _mr(contrast, *columns("pd", "t1", "t2", device=torch.device("cpu")))
     top = 1.8 * strength[SPLEEN] if contrast == "t2" else 1.05 * strength.max()
     return Scale(0.0, top.item(), "of the signal of water at equilibrium")
 
@@ -349,13 +357,13 @@ def _images(
         sigma = apart.uniform(0.5, 1.0)[:, None]
         space = [size] * own.dim
         if name == "ct":
-            hu, gain = _columns("hu", "gain", device=own.device)
+            hu, gain = columns("hu", "gain", device=own.device)
             value = hu + person.dose.view(-1, 1) * gain
             clean = torch.einsum("nk,nk...->n...", value, tissues)[:, None]
             noise = apart.normal(1, *space)
             images[name] = CT_SCALE.normalised(clean + 5 * (1 - outside) * texture + 11 * sigma * noise)
             continue
-        rho, t1, t2 = _columns("pd", "t1", "t2", device=own.device)
+        rho, t1, t2 = columns("pd", "t1", "t2", device=own.device)
         rho = rho * torch.exp(0.01 * varied[:, 0])
         t1, t2 = t1 * torch.exp(0.04 * varied[:, 1]), t2 * torch.exp(0.04 * varied[:, 2])
         clean = torch.einsum("nk,nk...->n...", _mr(name, rho, t1, t2), tissues)[:, None]
@@ -522,7 +530,6 @@ def _trunk(
     x, y = x * person.turn.cos() + y * person.turn.sin(), y * person.turn.cos() - x * person.turn.sin()
     x = x / person.size + 3.0 * broad[0] + 1.0 * zoom * mid[0]
     y = y / person.size + 3.0 * broad[1] + 1.0 * zoom * mid[1]
-    z = z / torch.ones_like(person.size)
 
     low, high = z.min().item(), z.max().item()
     wide = (140 + 27 * bump((z + 225) / 75) + 6 * bump((z - 110) / 70)) * own.uniform(0.95, 1.05)
@@ -561,7 +568,7 @@ def _trunk(
         _upper(own.stream(10), body, inside, kidneys)
         _spots(body, seen, lesions, liver)
     _vessels(own.stream(11), body)
-    if low < 45:
+    if low < 60:
         _bowel(own.stream(12), body, inside)
     return painted
 
@@ -629,7 +636,7 @@ def _thorax(own: Subjects, body: _Body, inside: Tensor) -> Tensor:
     middle = x.abs() < 22 + 0.25 * (y + 10).abs().clamp_max(40)
     above = (z > dome + 2 * body.mid[1]) & inside
     beside = (body.column((0.0, 40.0), (36.0, 34.0)) > 1) & ~middle & (heart > 1.12)
-    lung = above & beside
+    lung = above & beside & (z > 15)
     body.fill(lung, LUNG)
     # Vessels of the lung, denser towards its root.
     root = body.ball((55.0, 5.0, 130.0), (65.0, 65.0, 75.0), mirrored=True)
