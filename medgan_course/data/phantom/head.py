@@ -324,7 +324,7 @@ def _render(
             scales[name] = MR_SCALE
         elif name == "ct":
             hu = _column("hu", device).expand(len(own), -1)
-            measured = mixed(hu) + 1.5 * brain * texture + 6 * noise[0]
+            measured = mixed(hu) + 1.5 * brain * texture + 3 * noise[0]
             measured = brain * (measured + 1000) - 1000 if stripped else measured
             scales[name] = CT_SCALE
         else:
@@ -480,7 +480,7 @@ def _anatomy(
     lines = torch.minimum(lines, _fissures(own, x, bent_y, y, d, fine_x, rough, level))
     half_width = uniform(0.35, 0.8) + 1.0 * severity**1.5 + (1.1 + severity) * torch.exp(-d.clamp_min(0) / 3)
     pial = torch.minimum(d, lines.sqrt() - half_width)
-    thickness = _sum(uniform(2.8, 3.5) - 0.5 * severity, (0.35, rough))
+    thickness = _sum(uniform(3.2, 4.2) - 0.6 * severity, (0.35, rough))
     white = pial - thickness
     if below:
         pial, white, d = below.joined(pial, white, d)
@@ -555,7 +555,7 @@ def _forking_lines(own: Subjects, x: Tensor, y: Tensor, r: Tensor, d: Tensor, un
     # Two rings of them, the second between the sulci of the first and shallower.
     turn = torch.atan2(y, x) / (2 * math.pi) * ring
     lines = torch.full_like(x, 99.0**2)
-    for shift, low, high in ((0.0, 9.0, 27.0), (0.5, -4.0, 13.0)):
+    for shift, low, high in ((0.0, 10.0, 28.0), (0.5, -2.0, 17.0)):
         position = torch.remainder(turn + shift, ring)
         cell = position.long().clamp_max(ring - 1)
         sideways = (position - cell - 0.5 - _of(own.each(ring, -0.16, 0.16), cell)) * (2 * math.pi / ring) * r
@@ -581,7 +581,7 @@ def _sheets(
     """Return the squared distance in mm to sulci of a volume: sheets across the surface, of uneven depth."""
     # What a point's direction from the centre decides is looked up where it meets the surface.
     surface = torch.stack([x, y, -z], dim=-1) / (rho[..., None] * fov / 2)
-    random = torch.cat([_fields(own, 1, 10.0, side, fov), _fields(own, 1, 20.0, side, fov)], dim=1)
+    random = torch.cat([_fields(own, 1, 8.5, side, fov), _fields(own, 1, 20.0, side, fov)], dim=1)
     f, depth = grid_sample(random, surface, align_corners=False, padding_mode="border").unbind(1)
     slopes = torch.gradient(f, spacing=fov / side, dim=(1, 2, 3))
     steep = torch.addcmul(_square(slopes[0], slopes[1]), slopes[2], slopes[2]).sqrt()
@@ -675,11 +675,11 @@ class _Below:
         )
         self.above_floor = z + uniform(16, 20) - 8 * torch.sigmoid((y - 20) / 6) + uniform(18, 24) * temporal
         q = (
-            (side / uniform(47, 53)) ** 2
-            + ((y - 41) / uniform(30, 34)) ** 2
-            + ((z + 37) / uniform(21, 25)) ** 2
+            (side / uniform(43, 48)) ** 2
+            + ((y - 35) / uniform(27, 31)) ** 2
+            + ((z + 36) / uniform(21, 25)) ** 2
         )
-        cleft = 4 * bump(x / 6) * torch.sigmoid((y - 50) / 4)
+        cleft = 4 * bump(x / 6) * torch.sigmoid((y - 44) / 4)
         self._cerebellum = 25 * (1 - q.sqrt()) - cleft
         # Its leaves are finer than the voxels: grey matter comes and goes with the angle around its root.
         leaves = torch.sin(uniform(15, 19) * torch.atan2(z + 37, y - 14) + 0.8 * rougher)
@@ -689,9 +689,9 @@ class _Below:
         self._stem = torch.minimum(thick - _square(x / 1.15, y - 13 + 0.6 * pons + 0.1 * z).sqrt(), -z - 2)
         self.cistern = _square(x / 9, (y + 4) / 8) + ((z + 19) / 6) ** 2 < 1
         neck = torch.sigmoid((-z - 78) / 5)
-        width, length = uniform(50, 57) - 6 * neck, uniform(70, 78) - 24 * neck
-        self.face = torch.maximum(50 * (_square(x / width, (y + 14 - 24 * neck) / length).sqrt() - 1), z + 8)
-        arch = (_square(x / (width - 13), (y + 14) / (length - 13)).sqrt() - 1).abs() < 0.09
+        width, length = uniform(50, 57) - 6 * neck, uniform(72, 80) - 24 * neck
+        self.face = torch.maximum(50 * (_square(x / width, (y + 9 - 20 * neck) / length).sqrt() - 1), z + 8)
+        arch = (_square(x / (width - 13), (y + 9) / (length - 13)).sqrt() - 1).abs() < 0.09
         self.bones = (arch & (y < -28) & (z < -50) & (z > -98)) | ((z + 52).abs() < 3) & (side < 24) & (
             y < -30
         )
