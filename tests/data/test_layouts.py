@@ -128,7 +128,7 @@ def test_busi_keeps_near_duplicates_together():
 
 
 def test_alike_joins_chains():
-    r"""Of patterns p and q without a mean and at right angles, cos(a) p + sin(a) q correlate as cos(a - b)."""
+    """Patterns p, q without a mean, at right angles: cos(a) p + sin(a) q correlate as cos(a - b)."""
     p = np.repeat([1.0, -1.0], 8)[:, None] * np.ones(16)
     q = p.T
 
