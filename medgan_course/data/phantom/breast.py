@@ -1,10 +1,17 @@
-"""A breast ultrasound, computed: layers, speckle, and a mass that is smooth or ragged.
+r"""A breast ultrasound, computed: layers, speckle, and a mass that is smooth or ragged.
 
-Echogenicity and attenuation set the mean brightness at every depth, a Rayleigh-distributed amplitude with
-lateral correlation makes the speckle, and the logarithm compresses it as the scanner's display does. Label 0
-is a malignant mass: ragged, taller than wide, with a shadow below. Label 1 is, half and half, a benign one
-(smooth, wider than tall, brighter below) or none. The phantom has the layout of BreastMNIST, and nothing else
-of it: no result on it says anything about patients.
+Every tissue has an echogenicity in dB, which attenuation lowers with depth. Speckle is the amplitude of many
+echoes that add up with random phases, so its power is exponentially distributed,
+
+.. math:: L = E(x, y) - \alpha y + 20\,\log_{10}\sqrt{(n_1^2 + n_2^2)/2},
+
+with :math:`n_1, n_2 \sim N(0, 1)`, correlated across the beam (Wagner, Smith, Sandrik & Lopez 1983,
+Statistics of speckle in ultrasound B-scans, IEEE Transactions on Sonics and Ultrasonics 30(3), 156-163). The
+display shows a range of :math:`L` as grey.
+
+A benign mass is smooth, wider than tall, dark, and brighter below; a malignant one ragged, taller, and casts
+a shadow. Echogenicities are plausible values without a source. The phantom has the layout of BreastMNIST
+and BUSI, and nothing else of them: no result on it says anything about patients.
 
 Positions are in image sides: x to the right, y down from the skin.
 """
@@ -16,20 +23,88 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-DRAWS = 32  # random numbers an anatomy may use
-CHUNK = 32
-SPIKES = 16  # that a ragged edge may have
+from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
+from medgan_course.data.scale import GREY
+from medgan_course.errors import CourseError, did_you_mean
+
+CLASSES = ("normal", "benign", "malignant")
+CONTRASTS = ("us",)
+TISSUES = ("mass", "skin", "muscle", "fat", "gland")
+MASS, SKIN, MUSCLE, FAT, GLAND = range(len(TISSUES))
+COLUMNS = ("present", "x", "y", "half width", "half height", "irregularity", "shadow")
+
+CHUNK = 16  # subjects at a time
+FINE = 112  # the least side of the grid on which echoes are computed
+WAVES = 9  # of a mass's outline
+
+
+def phantoms(
+    subjects: Sequence[int],
+    *,
+    size: int,
+    seed: int,
+    labels: Sequence[int] | None = None,
+    contrasts: Sequence[str] = CONTRASTS,
+    device: torch.device | str | None = None,
+) -> Phantoms:
+    """Compute one ultrasound image of every subject.
+
+    Subject ``i`` of ``seed`` has the same breast, whatever the batch, the order of calls and the mass in it.
+
+    Parameters
+    ----------
+    subjects : sequence of int
+        Numbers of the subjects, from 0.
+    size : int
+        Image side in pixels, at least 16.
+    seed : int
+        Seed of the population.
+    labels : sequence of int, optional
+        0 normal, 1 benign mass, 2 malignant mass. Left out, everyone has their own, a third each.
+    contrasts : sequence of str
+        "us", or none for the truth alone.
+    device : torch.device or str, optional
+        Where the images are computed. Default: the CPU.
+
+    Returns
+    -------
+    Phantoms
+        Grey levels. ``lesion`` is the mass, ``severity`` the irregularity of its outline; the lesion table
+        gives its centre, semi-axes, irregularity in [0, 1], and what it adds to the echoes below it (dB).
+
+    Raises
+    ------
+    CourseError
+        If there is no such contrast or label, the size is too small, or there is nobody.
+    """
+    for name in contrasts:
+        if name not in CONTRASTS:
+            raise CourseError(
+                f"The breast phantom has no contrast {name!r}: {did_you_mean(name, list(CONTRASTS))}"
+            )
+    if size < 16:
+        raise CourseError(f"size is {size}, but a breast needs at least 16 pixels.")
+    numbers = [int(subject) for subject in subjects]
+    given = None if labels is None else [int(label) for label in labels]
+    if given is not None and (len(given) != len(numbers) or not set(given) <= {0, 1, 2}):
+        raise CourseError(
+            f"{len(numbers)} subjects need as many labels, each 0 (normal), 1 (benign) or 2 (malignant)."
+        )
+    parts = []
+    for start in range(0, max(len(numbers), 1), CHUNK):
+        part = slice(start, start + CHUNK)
+        own = Subjects(numbers[part], seed, device=device)
+        parts.append(_part(own, None if given is None else given[part], size, contrasts))
+    return Phantoms.joined(parts)
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute one ultrasound image for every label.
-
-    Subject ``first + i`` of ``seed`` is the same breast whatever the batch or the order of calls.
+    """Compute what stands in for BreastMNIST: one ultrasound image for every label.
 
     Parameters
     ----------
     labels : sequence of int
-        0 malignant, 1 normal or benign, one a subject.
+        0 malignant, 1 normal or benign, one a subject. Of the latter three in four are benign, as in the set.
     size : int
         Image side in pixels.
     seed : int
@@ -42,59 +117,146 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     Tensor
         uint8 ``(N, size, size)``.
     """
-    fine = size if size >= 48 else 2 * size
-    images = torch.empty(len(labels), size, size, dtype=torch.uint8)
-    for start in range(0, len(labels), CHUNK):
-        chunk = labels[start : start + CHUNK]
-        numbers = range(first + start, first + start + len(chunk))
-        # Only the lower 32 bits of a generator's seed count.
-        generators = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in numbers]
-        columns = torch.stack([torch.rand(DRAWS, generator=g) for g in generators])
-        layers = torch.stack([torch.randn(2, 20, 6, generator=g) for g in generators])
-        edges = torch.stack([torch.randn(SPIKES, generator=g) for g in generators])
-        speckle = torch.stack([torch.randn(2, 3 * fine, 2 * fine, generator=g) for g in generators])
-        grey = _image(columns, layers, edges, speckle, torch.tensor(chunk), fine)
-        images[start : start + CHUNK] = (avg_pool2d(grey[:, None], fine // size)[:, 0] * 255).round().byte()
-    return images
+    numbers = range(first, first + len(labels))
+    benign = Subjects(numbers, seed).stream(3).each(1, 0, 1)[:, 0] < 437 / (437 + 133)
+    kinds = [2 if label == 0 else int(well) for label, well in zip(labels, benign, strict=True)]
+    return render_masses(kinds, size=size, seed=seed, first=first)[0]
 
 
-def _image(
-    columns: Tensor, layers: Tensor, edges: Tensor, speckle: Tensor, labels: Tensor, side: int
-) -> Tensor:
-    draws = iter(columns.T)
+def render_masses(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    """Compute what stands in for BUSI: one ultrasound image for every label, and the mask of the mass.
 
-    def uniform(low: float, high: float) -> Tensor:
-        return (low + (high - low) * next(draws))[:, None, None]
+    Parameters
+    ----------
+    labels : sequence of int
+        0 normal, 1 benign, 2 malignant, one a subject.
+    size : int
+        Image side in pixels.
+    seed : int
+        Seed of the population.
+    first : int
+        Number of the first subject.
 
-    centres = (torch.arange(side) + 0.5) / side
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    streaks, folds = interpolate(layers, size=(side, side), mode="bicubic", align_corners=False).unbind(1)
-    depth = y + 0.03 * folds + uniform(-0.08, 0.08) * (x - 0.5)
+    Returns
+    -------
+    images : Tensor
+        uint8 ``(N, size, size)``.
+    mask : Tensor
+        bool ``(N, size, size)``.
+    """
+    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=labels)
+    return GREY.restored(made.images["us"][:, 0]).round().to(torch.uint8), made.lesion[:, 0]
 
-    # Echogenicity in dB: skin, fat, glandular tissue with streaks, muscle.
-    gland, muscle = uniform(0.15, 0.32), uniform(0.62, 1.05)
-    echo = -14 + uniform(2, 6) * torch.sigmoid((depth - gland) / 0.03) + 6 * streaks
-    echo = echo - uniform(4, 10) * torch.sigmoid((depth - muscle) / 0.04)
-    echo = echo + 10 * torch.exp(-(((depth - muscle) / 0.02) ** 2).clamp_max(60))
-    echo = echo + 9 * torch.exp(-((y / 0.05) ** 2).clamp_max(60)) - uniform(8, 24) * y
+
+def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts: Sequence[str]) -> Phantoms:
+    n, uniform, device = len(subjects), subjects.uniform, subjects.device
+    factor = fineness(size, FINE)
+    side = size * factor
+    x, y = (place + 0.5 for place in grid(side, 1.0, device=device))
+    own = (subjects.each(1, 0, 3)[:, 0]).long()
+    label = own if labels is None else torch.tensor(labels, device=device)
+    folds = subjects.field(3, 0.22, side, 1.0)
+    grains = subjects.field(2, 0.045, side, 1.0)
+    streaks = interpolate(subjects.normal(3, 36, 7), (side, side), mode="bicubic", align_corners=False)
+
+    # Layers from the skin down; lobules of fat in the gland.
+    tilt = uniform(-0.1, 0.1)
+    depth = y + 0.035 * folds[:, 0] + 0.012 * streaks[:, 1] + tilt * (x - 0.5)
+    skin, gland, muscle = uniform(0.025, 0.06), uniform(0.1, 0.34), uniform(0.55, 0.95)
+    bed = y + 0.03 * folds[:, 1] + uniform(-0.15, 0.15) * (x - 0.5)
+    painted = torch.full((n, side, side), GLAND, dtype=torch.uint8, device=device)
+    lobules, many = grains[:, 0] + 0.7 * streaks[:, 0] + 0.6 * folds[:, 2], uniform(0.6, 2.0)
+    paint(painted, (depth < gland) | (lobules > many), FAT)
+    paint(painted, bed > muscle, MUSCLE)
+    paint(painted, y < skin, SKIN)
 
     # The mass.
-    malignant = (labels == 0)[:, None, None]
-    present = malignant | (uniform(0, 1) < 0.5)
-    wide = torch.where(malignant, uniform(0.1, 0.22), uniform(0.09, 0.24))
-    tall = wide * torch.where(malignant, uniform(0.8, 1.3), uniform(0.45, 0.75))
-    across, along = (x - uniform(0.3, 0.7)) / wide, (y - uniform(0.3, 0.55)) / tall
-    turn = (torch.atan2(along, across) / (2 * math.pi) + 0.5) * SPIKES
-    cell = turn.long().clamp_max(SPIKES - 1)
-    spikes = edges.gather(1, cell.flatten(1)).view_as(turn) * torch.sin(math.pi * (turn - cell))
-    radius = (across**2 + along**2).sqrt() - torch.where(malignant, 0.25, 0.03) * spikes
-    mass = torch.sigmoid((1 - radius) / torch.where(malignant, 0.1, 0.05)) * present
-    below = torch.sigmoid((along - 0.7) / 0.2) * torch.sigmoid((0.9 - across.abs()) / 0.15) * present
-    echo = echo * (1 - mass) + mass * torch.where(malignant, uniform(-29, -23), uniform(-34, -25))
-    echo = echo + below * torch.where(malignant, uniform(-12, -4), uniform(2, 6))
+    mass = _mass(subjects, label, x, y, grains[:, 1])
+    paint(painted, mass["inside"], MASS)
+    tissues = shares(painted, len(TISSUES), factor)
+    lesion = tissues[:, MASS : MASS + 1] >= 0.5
 
-    # Speckle: the amplitude of two Gaussian components, coarser across the beam than along it.
-    real, imaginary = avg_pool2d(speckle, (1, 3), stride=1, padding=(0, 1)).unbind(1)
-    # A pixel of a small image is the mean of several of the scanner's.
-    amplitude = avg_pool2d((real**2 + imaginary**2).sqrt()[:, None], (3, 2))[:, 0] * 1.38
-    return ((echo + 20 * torch.log10(amplitude) + uniform(34, 41)) / uniform(46, 54)).clamp(0, 1)
+    images = {}
+    if "us" in contrasts:
+        fatty = torch.maximum(torch.sigmoid((gland - depth) / 0.012), torch.sigmoid((lobules - many) / 0.3))
+        echo = uniform(-13, -7) * fatty
+        echo = torch.where(painted == MUSCLE, uniform(-15, -9), echo)
+        echo = torch.where(painted == SKIN, uniform(2, 8), echo)
+        echo = echo + 4.5 * streaks[:, 2] + 2.5 * folds[:, 2] + 1.5 * grains[:, 1]
+        # Septa and fasciae: thin bright lines along the layers.
+        septa = bump((streaks[:, 0] + 0.3 * grains[:, 0]) / 0.16) * torch.sigmoid((y - skin) / 0.02)
+        echo = echo + septa * torch.where(painted == GLAND, 4.0, uniform(7, 13))
+        echo = echo + 10 * bump((bed - muscle) / 0.012) + 6 * bump((depth - gland) / 0.012)
+        echo = (
+            echo
+            - uniform(6, 20) * y
+            - uniform(0, 22) * torch.sigmoid((bed - muscle - uniform(0.02, 0.25)) / 0.03)
+        )
+        # Ligaments cast shadows of their own.
+        shade = subjects.field(1, 0.1, side, 1.0)[:, 0, :1] * torch.sigmoid((y - 0.3) / 0.12)
+        echo = echo - 5 * (shade - 0.8).clamp_min(0)
+        echo = torch.lerp(echo, mass["echo"] + 2.0 * grains[:, 0] - 5 * y, mass["share"])
+        echo = echo + mass["rim"] + mass["below"]
+        apart = subjects.stream(1)
+        parts = apart.normal(2, side, side + 4)
+        # Echoes blend over the width of the beam.
+        parts = avg_pool2d(parts, (1, 5), stride=1) * 5**0.5
+        speckle = 10 * torch.log10((parts.square().sum(dim=1) / 2).clamp_min(1e-3))
+        level = echo + uniform(0.6, 0.85) * speckle + uniform(29, 36)
+        images["us"] = avg_pool2d((level / uniform(50, 58)).clamp(0, 1)[:, None], factor) * 2 - 1
+
+    return Phantoms(
+        images=images,
+        scales={name: GREY for name in images},
+        tissue_names=TISSUES,
+        tissues=tissues,
+        lesion=lesion,
+        lesion_columns=COLUMNS,
+        lesions=mass["table"][:, None],
+        labels=label,
+        severity=mass["table"][:, 5],
+        subject=torch.tensor(subjects.numbers, device=device),
+        seed=subjects.seed,
+    )
+
+
+def _mass(subjects: Subjects, label: Tensor, x: Tensor, y: Tensor, grain: Tensor) -> dict[str, Tensor]:
+    """Return where the mass is, its echogenicity, what its rim and its shadow add (dB), and the table."""
+    n, uniform = len(subjects), subjects.uniform
+    present, malignant = (label > 0).view(n, 1, 1), (label == 2).view(n, 1, 1)
+    wide = torch.where(malignant, uniform(0.11, 0.25), 0.06 + 0.17 * uniform(0, 1) ** 1.5)
+    tall = wide * torch.where(malignant, uniform(0.7, 1.2), uniform(0.45, 0.8))
+    x0, y0 = uniform(0.3, 0.7), uniform(0.26, 0.5)
+    lean = uniform(-0.3, 0.3)
+    u, v = x - x0, y - y0
+    u, v = u * lean.cos() + v * lean.sin(), v * lean.cos() - u * lean.sin()
+    ragged = torch.where(malignant, uniform(0.35, 1.0), uniform(0.0, 0.15))
+    # An outline of a few waves; a ragged one has the higher ones too.
+    turn = torch.atan2(v / tall, u / wide)
+    swing, phase = subjects.normal(WAVES), subjects.each(WAVES, 0, math.tau)
+    outline = torch.zeros_like(turn)
+    for wave in range(WAVES):
+        amount = (0.05 + 0.075 * ragged) / (wave + 1) ** 0.3 if wave else 0.04
+        amount = amount * torch.where(malignant | torch.tensor(wave < 2, device=x.device), 1.0, 0.25)
+        outline = outline + amount * swing[:, wave].view(n, 1, 1) * torch.cos(
+            (wave + 2) * turn + phase[:, wave].view(n, 1, 1)
+        )
+    radius = (
+        ((u / wide) ** 2 + (v / tall) ** 2).sqrt() + (0.02 + 0.07 * ragged) * grain - outline.clamp(-0.4, 0.6)
+    )
+    inside = (radius < 1) & present
+    share = torch.sigmoid((1 - radius) / torch.where(malignant, uniform(0.05, 0.16), 0.025)) * present
+    shadow = torch.where(malignant, uniform(-18, -3), uniform(1, 10))
+    breadth = torch.sigmoid((0.85 - (u / wide).abs() + 0.1 * grain) / 0.08)
+    below = shadow * breadth * torch.sigmoid((v / tall - 0.75) / 0.15) * ~inside * present
+    # A capsule reflects where the beam meets it at right angles; a halo surrounds what grows into the tissue.
+    capsule = uniform(2, 8) * bump((radius - 1.04) / 0.07) * (v / tall).clamp(-1, 1) ** 2
+    halo = uniform(0, 7) * bump((radius - 1.15) / 0.22)
+    rim = torch.where(malignant, halo, capsule) * present * ~inside
+    echo = torch.where(
+        malignant, uniform(-24, -17), torch.where(uniform(0, 1) < 0.5, -30.0, uniform(-25, -16))
+    )
+    echo = echo + torch.where(malignant, 3.5, 2.0) * grain
+    columns = [present.float(), x0, y0, wide, tall, ragged, shadow]
+    table = torch.cat([column.view(n, 1) for column in columns], dim=1) * present.view(n, 1)
+    return {"inside": inside, "echo": echo, "share": share, "rim": rim, "below": below, "table": table}

@@ -1,0 +1,107 @@
+"""The breast phantom: its subjects, its speckle, and what a mass does to the picture."""
+
+import pytest
+import torch
+
+from medgan_course.data.phantom import breast
+from medgan_course.errors import CourseError
+
+
+@pytest.fixture(scope="module")
+def population():
+    """Return the same 16 breasts without a mass, with a benign and with a malignant one."""
+    return tuple(breast.phantoms(range(16), size=64, seed=0, labels=[label] * 16) for label in (0, 1, 2))
+
+
+@pytest.mark.parametrize("size", [28, 64])
+def test_a_subject_is_the_same_in_every_batch(size):
+    labels = [i % 3 for i in range(breast.CHUNK + 3)]
+    together, mask = breast.render_masses(labels, size=size, seed=3)
+    assert together.shape == mask.shape == (len(labels), size, size)
+    assert together.dtype == torch.uint8
+    assert mask.dtype == torch.bool
+    for i in (0, 5, breast.CHUNK + 2):
+        image, own = breast.render_masses([labels[i]], size=size, seed=3, first=i)
+        assert (image[0].int() - together[i].int()).abs().max() <= 1  # rounding
+        assert torch.equal(own[0], mask[i])
+    assert not torch.equal(breast.render([0], size=size, seed=4)[0], together[0])
+
+
+def test_truth_is_consistent(population):
+    normal, benign, malignant = population
+    for label, truth in enumerate(population):
+        torch.testing.assert_close(truth.tissues.sum(dim=1), torch.ones(16, 64, 64))
+        assert (truth.labels == label).all()
+        assert torch.equal(truth.lesion.flatten(1).any(dim=1), truth.lesions[:, 0, 0] == 1)
+        assert torch.equal(truth.lesion, truth.share("mass") >= 0.5)
+    assert not normal.lesion.any()
+    assert not normal.lesions.any()
+    x, y = breast.grid(64, 1.0)
+    for truth in (benign, malignant):
+        area = truth.lesion.sum(dim=(2, 3))
+        for place, column in ((x, 1), (y, 2)):
+            centre = (truth.lesion * (place + 0.5)).sum(dim=(2, 3)) / area
+            assert (centre[:, 0] - truth.lesions[:, 0, column]).abs().max() < 0.08
+        ellipse = torch.pi * truth.lesions[:, 0, 3] * truth.lesions[:, 0, 4]
+        assert (area[:, 0] / 64**2 / ellipse).median() == pytest.approx(1, abs=0.25)
+
+
+def test_a_mass_changes_itself_and_what_lies_below_it(population):
+    normal, benign, malignant = population
+    for truth in (benign, malignant):
+        change = truth.images["us"] - normal.images["us"]
+        assert change[truth.lesion].mean() < -0.2
+        above = torch.arange(64).view(1, 1, 64, 1) / 64 < (truth.lesions[:, 0, 2] - 0.42).view(-1, 1, 1, 1)
+        assert change[above.expand_as(change)].abs().max() < 0.02 if above.any() else True
+    shadows = []
+    for truth in (benign, malignant):
+        row = truth.lesions[:, 0]
+        x, y = breast.grid(64, 1.0)
+        below = ((x + 0.5 - row[:, 1, None, None]).abs() < 0.5 * row[:, 3, None, None]) & (
+            y + 0.5 > (row[:, 2] + 1.3 * row[:, 4])[:, None, None]
+        )
+        shadows.append((truth.images["us"] - normal.images["us"])[below[:, None]].mean())
+    assert shadows[0] > 0.02
+    assert shadows[1] < -0.1
+
+
+def test_malignant_masses_are_ragged_and_tall(population):
+    """Perimeter squared over 4 pi area: about 1 for a disc on a pixel grid, more for a ragged outline."""
+    ratios, heights = [], []
+    for truth in population[1:]:
+        inside = truth.lesion[:, 0].float()
+        edge = (inside.diff(dim=1).abs().sum(dim=(1, 2)) + inside.diff(dim=2).abs().sum(dim=(1, 2))) * 0.785
+        ratios.append((edge**2 / (4 * torch.pi * inside.sum(dim=(1, 2)))).mean())
+        heights.append((truth.lesions[:, 0, 4] / truth.lesions[:, 0, 3]).mean())
+    assert ratios[1] > 1.3 * ratios[0]
+    assert heights[1] > 1.2 * heights[0]
+    assert population[2].severity.min() > population[1].severity.max()
+
+
+def test_grey_levels_are_those_of_the_set():
+    """BreastMNIST, all images: mean 84, standard deviation 55."""
+    grey = breast.render([0, 1, 1, 1] * 10, size=28, seed=0).float()
+    assert 65 < grey.mean() < 105
+    assert 30 < grey.std() < 65
+
+
+def test_label_1_of_breastmnist_is_normal_or_benign():
+    """Malignant is 0 there; of the others three in four have a mass, as in the set."""
+    numbers = range(40)
+    wells = breast.render([1] * 40, size=28, seed=0)
+    normal = breast.render_masses([0] * 40, size=28, seed=0)[0]
+    unchanged = torch.tensor([torch.equal(wells[i], normal[i]) for i in numbers]).float().mean()
+    assert 0.08 < unchanged < 0.42
+    ill = breast.render([0] * 8, size=28, seed=0)
+    assert torch.equal(ill, breast.render_masses([2] * 8, size=28, seed=0)[0])
+
+
+def test_wrong_arguments():
+    with pytest.raises(CourseError, match="no contrast 'US': did you mean 'us'"):
+        breast.phantoms([0], size=64, seed=0, contrasts=("US",))
+    with pytest.raises(CourseError, match="size is 8"):
+        breast.phantoms([0], size=8, seed=0)
+    with pytest.raises(CourseError, match="no subjects"):
+        breast.phantoms([], size=64, seed=0)
+    with pytest.raises(CourseError, match="1 subjects need as many labels"):
+        breast.phantoms([0], size=64, seed=0, labels=[3])
