@@ -184,15 +184,15 @@ def test_the_psf_agrees_with_scipy_and_blurs_add_up():
     assert blurred.sum().item() == pytest.approx(x.sum().item())
 
 
-@pytest.mark.parametrize("mean", [0.0, 0.3, 4.0, 31.9, 32.1, 200.0, 1e5])
+@pytest.mark.parametrize("mean", [0.0, 0.3, 4.0, 9.9, 10.1, 30.0, 1e5])
 def test_poisson_inverts_the_distribution_as_scipy_does(mean):
     stats = pytest.importorskip("scipy.stats")
     z = torch.randn(50_000, generator=torch.Generator().manual_seed(3), dtype=torch.double)
     counts = signal.poisson(torch.full_like(z, mean), z)
     oracle = torch.from_numpy(stats.poisson(mean).ppf(stats.norm.cdf(z.numpy()))).clamp_min(0)
     wrong = (counts - oracle).abs()
-    assert wrong.max() <= (0 if mean < 32 else 1)
-    assert wrong.sum() <= 10
+    assert wrong.max() <= (0 if mean < 10 else 1)
+    assert wrong.mean() <= (1e-3 if mean < 20 else 2e-4)
 
 
 def test_poisson_of_extreme_noise_and_of_nothing():
