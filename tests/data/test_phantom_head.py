@@ -219,17 +219,30 @@ def test_stripped_images_are_black_outside_the_brain():
 
 
 def test_severity_widens_step_by_step():
-    """From no atrophy to all of it, fluid grows with every step in everybody; cortex uses less glucose."""
+    """From no atrophy to all of it, fluid grows with every step in everybody."""
     steps = [
-        head.phantoms(range(8), size=32, seed=0, contrasts=("fdg",), severity=[value] * 8)
+        head.phantoms(range(8), size=32, seed=0, contrasts=(), severity=[value] * 8)
         for value in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
     fluid = torch.stack([each.share("ventricle", "csf").sum(dim=(1, 2, 3)) for each in steps])
     ventricle = torch.stack([each.share("ventricle").sum(dim=(1, 2, 3)) for each in steps])
     assert (fluid.diff(dim=0) > 0).all()
-    assert (ventricle.diff(dim=0) >= 0).all()
-    glucose = torch.tensor([mean_in(each, "fdg", head.GREY, head.NUCLEI, head.CSF) for each in steps])
-    assert (glucose.diff() < 0).all()
+    assert ((ventricle.diff(dim=0) > 0) | (ventricle[-1] == 0)).all()  # some slices are above them
+
+
+def test_severity_lowers_glucose_most_at_the_back():
+    """By 12 percent in front and up to 47 behind and at the sides; thinner cortex is as thin everywhere."""
+    x, y = torch.meshgrid(torch.arange(32) - 15.5, torch.arange(32) - 15.5, indexing="xy")
+    behind, front = (y > 3) & (x.abs() > 5), y < -3
+    share = []
+    for value in (0.0, 1.0):
+        made = head.phantoms(range(24), size=32, seed=0, contrasts=("fdg",), severity=[value] * 24)
+        measured = made.scales["fdg"].restored(made.images["fdg"])
+        cortex = made.share("grey") > 0.4
+        share.append([measured[cortex & where].mean() for where in (behind, front)])
+    (well_behind, well_front), (ill_behind, ill_front) = share
+    assert ill_behind / well_behind < 0.85 * ill_front / well_front
+    assert ill_front < 0.9 * well_front
 
 
 def test_pet_by_hand():
