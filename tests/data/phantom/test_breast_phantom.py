@@ -96,6 +96,13 @@ def test_label_1_of_breastmnist_is_normal_or_benign():
     assert torch.equal(ill, breast.render_masses([2] * 8, size=28, seed=0)[0])
 
 
+def test_labels_left_out_belong_to_the_subject():
+    labels = breast.phantoms(range(24), size=16, seed=0, contrasts=()).labels
+    backwards = breast.phantoms(range(23, -1, -1), size=16, seed=0, contrasts=()).labels
+    assert torch.equal(labels, backwards.flip(0))
+    assert torch.bincount(labels, minlength=3).min() >= 2
+
+
 def test_wrong_arguments():
     with pytest.raises(CourseError, match="no contrast 'US': did you mean 'us'"):
         breast.phantoms([0], size=64, seed=0, contrasts=("US",))

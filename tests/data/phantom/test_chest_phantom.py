@@ -114,6 +114,13 @@ def test_surrogate_of_many_findings():
     assert (grey[0].int() - chest.render([0], size=28, seed=0, first=3)[0].int()).abs().max() <= 1
 
 
+def test_labels_left_out_belong_to_the_subject():
+    labels = chest.phantoms(range(24), size=16, seed=0, contrasts=()).labels
+    backwards = chest.phantoms(range(23, -1, -1), size=16, seed=0, contrasts=()).labels
+    assert torch.equal(labels, backwards.flip(0))
+    assert torch.bincount(labels, minlength=2).min() >= 2
+
+
 def test_wrong_arguments():
     with pytest.raises(CourseError, match="no contrast 'ct'"):
         chest.phantoms([0], size=64, seed=0, contrasts=("ct",))
