@@ -52,7 +52,7 @@ RELAXIVITY = 4.5e-3  # of gadolinium at 1.5 T, l / (mmol ms); to be confirmed
 MAX_LESIONS = 10
 
 EXTENT = 250.0  # mm, what the random fields cover, so that a subject is the same in every field of view
-CHUNK = {2: 8, 3: 1}  # subjects at a time: the maps of one chunk stay in a core's cache
+CHUNK = {2: 4, 3: 1}  # subjects at a time: the maps of one chunk stay in a core's cache
 FINE = {2: 160, 3: 64}  # the least side of the grid on which tissues are painted
 SLICES = 40.0  # mm from the lowest slice of HEAD2D, at the basal ganglia, to the highest
 
