@@ -110,6 +110,9 @@ def test_what_folds_is_refused():
     assert not warp.folds(steep).any()
     with pytest.raises(CourseError, match="not found"):
         warp.inverse(steep)
+    last = torch.zeros(1, 2, 2, 2)
+    last[0, 1, 1, 1] = -1.5  # only the last row of the cell is turned round
+    assert warp.folds(last).all()
     # One pixel that overtakes its neighbour, which central differences do not see.
     jump = torch.zeros(2, 2, 9, 9)
     jump[1, 1, 4, 4] = 1.2
