@@ -317,10 +317,12 @@ def _shares(painted: Tensor, size: int) -> Tensor:
     return shares(painted, len(TISSUES), factor)
 
 
-def columns(*names: str, device: torch.device) -> list[Tensor]:
-    """Return some values of all tissues, a tensor for each name; 0 where the table has none."""
+def columns(
+    *names: str, tissues: Sequence[str] = TISSUES, device: torch.device | None = None
+) -> list[Tensor]:
+    """Return some values of the tissues, a tensor for each name; 0 where the table has none."""
     return [
-        torch.tensor([tissue.get(name, 0.0) for tissue in table().values()], device=device) for name in names
+        torch.tensor([table()[tissue].get(name, 0.0) for tissue in tissues], device=device) for name in names
     ]
 
 
@@ -337,7 +339,7 @@ def maximum(contrast: str) -> Scale:
     A lesion, bile or urine may be brighter than what fills most of a T2 image: there, 1.8 times
     the spleen's signal is 1, and what is brighter is clipped, as a reader's window clips it.
     """
-    strength = _mr(contrast, *columns("pd", "t1", "t2", device=torch.device("cpu")))
+    strength = _mr(contrast, *columns("pd", "t1", "t2"))
     top = 1.8 * strength[SPLEEN] if contrast == "t2" else 1.05 * strength.max()
     return Scale(0.0, top.item(), "of the signal of water at equilibrium")
 

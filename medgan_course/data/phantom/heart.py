@@ -29,26 +29,7 @@ from torch import Tensor
 
 from medgan_course.data import signal
 from medgan_course.data.degrade import kspace_crop
-from medgan_course.data.phantom.abdomen import (
-    AIR,
-    BLOOD,
-    BONE,
-    CANAL,
-    CHYME,
-    FAT,
-    GAS,
-    LIVER,
-    LUNG,
-    MARROW,
-    MUSCLE,
-    MYOCARDIUM,
-    SCAR,
-    SKIN,
-    SPLEEN,
-    TISSUES,
-    VEIN,
-    columns,
-)
+from medgan_course.data.phantom.abdomen import columns
 from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
 from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError, did_you_mean
@@ -59,6 +40,16 @@ CONTRASTS = ("mr", "ct", "mr_low")
 CT_SCALE = Scale(-250.0, 550.0, "HU")
 CLASSES = ("normal", "infarct", "hypertrophy", "dilatation")
 COLUMNS = ("present", "angle", "width", "z", "height", "transmurality")
+
+# In the order in which they cover each other, as in the table of tissues.
+TISSUES = (
+    "air", "gas", "skin", "bone", "marrow", "canal", "lung", "blood", "vein", "liver", "spleen", "scar",
+    "myocardium", "chyme", "muscle", "fat",
+)  # fmt: skip
+(
+    AIR, GAS, SKIN, BONE, MARROW, CANAL, LUNG, BLOOD, VEIN, LIVER, SPLEEN, SCAR, MYOCARDIUM, CHYME, MUSCLE,
+    FAT,
+) = range(len(TISSUES))  # fmt: skip
 
 MR = {"tr": 3.2, "te": 1.6, "flip": math.radians(55)}
 CHUNK = {2: 8, 3: 1}
@@ -258,7 +249,7 @@ def _computed(
 
 def maximum() -> Scale:
     """Return the scale of MR: no signal is -1, a tenth above arterial blood is 1."""
-    rho, t1, t2 = columns("pd", "t1", "t2", device=torch.device("cpu"))
+    rho, t1, t2 = columns("pd", "t1", "t2", tissues=TISSUES)
     return Scale(
         0.0, 1.1 * balanced(rho, t1, t2, **MR)[BLOOD].item(), "of the signal of water at equilibrium"
     )
@@ -276,7 +267,7 @@ def _images(
         sigma = apart.uniform(0.5, 1.0)[:, None]
         if name == "ct":
             texture = 0.8 * apart.field(1, 8.0, size, fov) + 0.6 * apart.field(1, 25.0, size, fov)
-            hu, gain = columns("hu", "arterial", device=own.device)
+            hu, gain = columns("hu", "arterial", tissues=TISSUES, device=own.device)
             dose = apart.uniform(0.85, 1.15)
             value = hu + dose.view(-1, 1) * gain
             clean = torch.einsum("nk,nk...->n...", value, tissues)[:, None]
@@ -290,7 +281,7 @@ def _images(
         texture = 0.8 * shared.field(1, 8.0, size, fov) + 0.6 * shared.field(1, 25.0, size, fov)
         coil = shared.field(1, 90.0, size, fov)
         varied = shared.normal(3, len(TISSUES))
-        rho, t1, t2 = columns("pd", "t1", "t2", device=own.device)
+        rho, t1, t2 = columns("pd", "t1", "t2", tissues=TISSUES, device=own.device)
         rho = rho * torch.exp(0.01 * varied[:, 0])
         t1, t2 = t1 * torch.exp(0.04 * varied[:, 1]), t2 * torch.exp(0.04 * varied[:, 2])
         clean = torch.einsum("nk,nk...->n...", balanced(rho, t1, t2, **MR), tissues)[:, None]
