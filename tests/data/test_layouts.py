@@ -107,6 +107,8 @@ def test_hippocampus_has_two_masks():
     assert read.mask[1].nonzero().tolist() == [[0, 1, 0, 5], [1, 6, 7, 2]]
     everything = [layouts.read(file, card, 8, split).pixels for split in counts]
     assert len({image.numpy().tobytes() for part in everything for image in part}) == 10
+    with pytest.raises(CourseError, match="which is not what the set has"):
+        layouts.read(file, like("hippocampus", 7, counts), 7, "test")
 
 
 def test_busi_keeps_near_duplicates_together():
