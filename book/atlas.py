@@ -62,11 +62,7 @@ def sheets(card: Card) -> tuple[list[Sheet], str]:
     several = len(card.contrasts) > 1
     classes = 1 if several or card.multi_label else len(card.class_names)
     each = COLUMNS if several or classes > 4 else 2 * COLUMNS
-    if card.files and not shows_real_images(card):
-        labels = torch.arange(len(card.class_names)).repeat(2 * COLUMNS)[: each * classes].sort().values
-        groups = list(_phantoms(card, labels.tolist()).split(each))
-        scales, source = (card.scale,), "Computed phantoms."
-    else:
+    if shows_real_images(card):
         # The smallest split that has enough of every class, or else the largest there is.
         by_size = sorted(card.counts, key=card.images.__getitem__)
         split = next((part for part in by_size if min(card.counts[part]) >= each), by_size[-1])
@@ -74,6 +70,11 @@ def sheets(card: Card) -> tuple[list[Sheet], str]:
         labels = real.labels if classes > 1 else torch.zeros(len(real), dtype=torch.long)
         groups = [real.images[_evenly((labels == label).nonzero()[:, 0], each)] for label in range(classes)]
         scales, source = real.scales, real.source
+    else:
+        kinds = 2 if card.multi_label else len(card.class_names)  # well and ill
+        labels = torch.arange(kinds).repeat(2 * COLUMNS)[: each * classes].sort().values
+        images, scales = _phantoms(card, labels.tolist())
+        groups, source = list(images.split(each)), "Computed phantoms."
     if card.dim == 3:  # the slice in the middle
         groups = [group[:, :, group.shape[2] // 2] for group in groups]
     if several:
@@ -95,14 +96,26 @@ def _side(card: Card) -> int:
     return max((side for side in card.files if side <= SIDE), default=min(card.files, default=SIDE))
 
 
-def _phantoms(card: Card, labels: list[int]) -> torch.Tensor:
+def _phantoms(card: Card, labels: list[int]) -> tuple[torch.Tensor, tuple[Scale, ...]]:
     module, _, function = card.phantom.partition(".")
-    render = getattr(import_module(f"medgan_course.data.phantom.{module}"), function or "render")
-    size = _side(card) if card.dim == 2 else min(card.files)  # volumes take their time
+    family = import_module(f"medgan_course.data.phantom.{module}")
+    size = _side(card) if card.dim == 2 else min(card.files, default=SIDE // 2)  # volumes take their time
+    if not card.files:
+        truth = family.phantoms(
+            range(len(labels)),
+            size=size,
+            seed=surrogate.SEED + 1,
+            labels=labels,
+            contrasts=card.contrasts,
+            **card.knobs,
+        )
+        images = torch.cat([truth.images[name] for name in card.contrasts], dim=1)
+        return images, tuple(truth.scales[name] for name in card.contrasts)
+    render = getattr(family, function or "render")
     rendered = render(labels, size=size, seed=surrogate.SEED, **card.knobs)
     pixels = rendered[0] if isinstance(rendered, tuple) else rendered
     images = pixels[:, None] if pixels.ndim == 1 + card.dim else pixels.movedim(-1, 1)
-    return GREY.normalised(images.float())
+    return GREY.normalised(images.float()), (card.scale,)
 
 
 def _evenly(positions: torch.Tensor, n: int) -> torch.Tensor:
