@@ -284,10 +284,12 @@ def test_nuclei(tmp_path, monkeypatch):
 def test_tcga_lung_ct(tmp_path):
     pytest.importorskip("pydicom")
     stored = np.zeros((512, 512), np.uint16)
-    stored[0, :4] = 1024 + 100
-    stored[1, :2] = 1024 + 300
+    stored[0, :4] = 2000 + 100
+    stored[1, :2] = 2000 + 300
     contents = {
-        f"dicom_dir/ID_000{i}_AGE_006{i}_CONTRAST_{i % 2}_CT.dcm": slice_of_ct(stored, PatientID=f"TCGA-{i}")
+        f"dicom_dir/ID_000{i}_AGE_006{i}_CONTRAST_{i % 2}_CT.dcm": slice_of_ct(
+            stored, PatientID=f"TCGA-{i}", RescaleIntercept=-2000
+        )
         for i in (2, 1)
     }
     arrays = prepared("tcga_lung_ct", contents, tmp_path)
@@ -295,7 +297,7 @@ def test_tcga_lung_ct(tmp_path):
     assert arrays["age"].tolist() == [61, 62]
     assert arrays["contrast"].tolist() == [True, False]
     assert arrays["images_hu"].dtype == np.int16
-    # Means of 2 x 2: (100 + 100 + 300 + 300) / 4, and (100 + 100 - 1024 - 1024) / 4.
+    # What is below -1024 is raised to it; then means: (100 + 100 + 300 + 300) / 4, (200 - 2 x 1024) / 4.
     assert arrays["images_hu"][0, 0, :3].tolist() == [200, -462, -1024]
     assert np.allclose(arrays["spacing_mm"], [[1.4, 1.6]] * 2)
 
