@@ -272,16 +272,19 @@ def load(
             return surrogate.arrays(name, size, part)
         return layouts.read(found, described, size, part)
 
+    if subjects_in_several_splits:
+        taken = _mixed(described, {part: arrays(part) for part in described.counts}, split)
+    else:
+        taken = arrays(split)
     if found is None:
-        source = f"Surrogate: computed phantoms, because {reason}."
+        n, real = len(taken.labels), described.images[split]
+        fewer = f"{n:,} for {real:,} images, " if n < real else ""
+        source = f"Surrogate: computed phantoms, {fewer}because {reason}."
     else:
         source = found.describe(file)
         notices.licence(described)
     if subjects_in_several_splits:
-        taken = _mixed(described, {part: arrays(part) for part in described.counts}, split)
         source += " Split by image: subjects are in several splits, so scores say nothing about new subjects."
-    else:
-        taken = arrays(split)
     side = taken.pixels.shape[1]
     return Dataset(
         described,

@@ -199,8 +199,7 @@ def _standardised(images: Tensor) -> Tensor:
         small = torch.cat([area(some, SIDE) for some in images.split(BLOCK)])
     flat = small.flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)
-    length = flat.norm(dim=1, keepdim=True)
-    return torch.where(length > 1e-4, flat / length.clamp_min(1e-4), 0.0)
+    return flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-4)
 
 
 def _groups(pairs: Sequence[tuple[int, int]]) -> set[int]:

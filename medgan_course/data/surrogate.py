@@ -11,7 +11,8 @@ from medgan_course.data.catalogue import Card, card
 from medgan_course.data.layouts import Arrays
 
 SEED = 0
-MOST = 5000  # phantoms in a split; larger sets get a smaller stand-in with the same shares of classes
+# Images and volumes in a split; a larger set gets a smaller stand-in with the same shares of classes.
+MOST = {2: 5000, 3: 500}
 
 _announced: set[tuple[str, int]] = set()
 
@@ -74,7 +75,7 @@ def arrays(name: str, size: int, split: str) -> Arrays:
     cannot be seen.
     """
     described = card(name)
-    labels, first = population(described, split, MOST)
+    labels, first = population(described, split, MOST[described.dim])
     module, _, function = described.phantom.partition(".")
     render = getattr(import_module(f"medgan_course.data.phantom.{module}"), function or "render")
     shown = labels.any(dim=1).long() if described.multi_label else labels

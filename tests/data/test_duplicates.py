@@ -42,7 +42,11 @@ def test_three_of_a_kind_are_three_pairs_and_two_too_many():
     train = noise(5)
     train[2] = train[4] = train[0]
     report = duplicates.find(part("train", train))
-    assert len(report.pairs) == 3
+    assert [(pair.positions, pair.exact) for pair in report.pairs] == [
+        ((0, 2), True),
+        ((0, 4), True),
+        ((2, 4), True),
+    ]
     assert report.images("train", "train") == 2
 
 
@@ -57,6 +61,15 @@ def test_a_chain_of_pairs_is_one_group():
     for pair in report.pairs:
         assert abs(pair.correlation - 3**0.5 / 2) < 1e-5
     assert report.images("train", "train") == 2
+
+
+@pytest.mark.parametrize(
+    ("pairs", "too_many"), [([(0, 1), (0, 2), (0, 3)], 3), ([(0, 2), (1, 2)], 2), ([(0, 1), (2, 3)], 2)]
+)
+def test_how_many_are_too_many(pairs, too_many):
+    """A star, a chain whose middle comes last, and two groups."""
+    alike = tuple(duplicates.Pair(("train", "train"), pair, 0.99, False, True) for pair in pairs)
+    assert duplicates.Report("A set", {"train": 4}, alike, 0.99).images("train", "train") == too_many
 
 
 def test_brightness_and_contrast_do_not_hide_a_near_duplicate():
@@ -93,11 +106,11 @@ def test_against_numpy():
 
 def test_blocks_miss_nothing(monkeypatch):
     train = noise(11)
-    train[10] = train[0]
-    train[7] = train[6]
+    train[10] = 0.5 * train[0]
+    train[7] = 0.5 * train[6]
     monkeypatch.setattr(duplicates, "BLOCK", 3)
     report = duplicates.find(part("train", train), threshold=0.99)
-    assert [pair.positions for pair in report.pairs] == [(0, 10), (6, 7)]
+    assert sorted(pair.positions for pair in report.pairs) == [(0, 10), (6, 7)]
 
 
 def test_images_of_one_grey_level_are_alike_only_if_equal():

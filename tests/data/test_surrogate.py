@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from medgan_course import data
-from medgan_course.data import surrogate
+from medgan_course.data import catalogue, surrogate
 
 pytestmark = pytest.mark.usefixtures("no_network", "empty_home")
 
@@ -43,6 +43,34 @@ def test_a_large_set_gets_a_smaller_stand_in_with_its_shares():
     ]  # of 33 52 110 12 111 671 14 in 1,003
     assert first == 7007  # whoever is in train, there or not
     assert len(surrogate.population(data.card("pathmnist"), "train", most=5000)[0]) == 5000
+
+
+def test_fewer_phantoms_than_images_are_said(tiny, monkeypatch):
+    assert "computed phantoms, because" in data.load("tinymnist").source
+    monkeypatch.setattr(surrogate, "MOST", {2: 3})
+    surrogate.arrays.cache_clear()
+    phantoms = data.load("tinymnist")
+    assert len(phantoms) == 3
+    assert "computed phantoms, 3 for 6 images, because" in phantoms.source
+
+
+MEDMNIST = [name for name in data.names() if data.card(name).homepage == catalogue.MEDMNIST_HOMEPAGE]
+
+
+@pytest.mark.parametrize("name", MEDMNIST)
+def test_every_set_of_medmnist_has_a_stand_in(name, monkeypatch):
+    card = data.card(name)
+    monkeypatch.setattr(surrogate, "MOST", {2: len(card.class_names), 3: 2})
+    labels = torch.arange(len(card.class_names))[: 2 if card.dim == 3 else None]
+    if not card.multi_label:
+        monkeypatch.setattr(surrogate, "population", lambda *arguments: (labels, 0))
+    surrogate.arrays.cache_clear()
+    pixels, labels, *_ = surrogate.arrays(name, 28, "val")
+    surrogate.arrays.cache_clear()
+    assert pixels.dtype == torch.uint8
+    assert pixels.shape == (len(labels), *[28] * card.dim, *([3] if card.channels == 3 else []))
+    assert pixels.float().flatten(1).std(dim=1).min() > 2  # none is empty
+    assert not pixels[0].equal(pixels[1])
 
 
 def test_no_class_is_lost_in_a_smaller_stand_in():
