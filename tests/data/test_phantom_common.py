@@ -29,6 +29,15 @@ def test_a_subjects_numbers_depend_on_nobody_else():
     assert not torch.equal(alone, drawn(Subjects([1], seed=3)))
 
 
+def test_no_number_is_used_twice():
+    subjects = Subjects([3, 4], seed=2)
+    numbers = torch.cat([subjects.each(count, 0, 1) for count in (100, 200, 1, 300, 5)], dim=1)
+    assert len(numbers.unique()) == 2 * 606
+    # However they are asked for, as long as no call is longer than what is left of a block of 256.
+    again = Subjects([3, 4], seed=2)
+    assert torch.equal(numbers[:, :100], torch.cat([again.each(50, 0, 1), again.each(50, 0, 1)], dim=1))
+
+
 def test_a_stream_of_its_own_leaves_the_others_alone():
     subjects, disturbed = Subjects([7, 8], seed=0), Subjects([7, 8], seed=0)
     first = subjects.uniform(0, 1)
