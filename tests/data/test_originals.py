@@ -195,10 +195,10 @@ class TestPrepare:
     def test_downloads_are_read_from_where_they_came(self, tmp_path, monkeypatch):
         path = tarred(
             tmp_path / "MedNIST.tar.gz",
-            {"MedNIST/Hand/000000.jpeg": png(np.zeros((64, 64), np.uint8), "JPEG")},
+            {"MedNIST/AbdomenCT/000000.jpeg": png(np.zeros((64, 64), np.uint8), "JPEG")},
         )
         monkeypatch.setattr(files, "download", lambda file: files.Found(path, b"", "here"))
-        with pytest.raises(CourseError, match="the folder AbdomenCT has 0 images, not at least 2000"):
+        with pytest.raises(CourseError, match="the folder AbdomenCT has 1 images, not at least 2000"):
             originals.prepare("mednist", None, tmp_path)
 
 
@@ -403,7 +403,7 @@ def test_bccd(tmp_path, monkeypatch):
         box("RBC", 110, 110, 150, 190),
         box("WBC", 100, 100, 200, 200),
         box("Platelets", 0, 100, 50, 150),  # its margin lies outside
-        box("RBC", 300, 300, 300, 300),  # a slip of the annotator
+        box("RBC", 300, 300, 300, 310),  # a slip of the annotator
         box("Platelets", 400, 300, 450, 330),
     ]
     read = {
@@ -411,10 +411,13 @@ def test_bccd(tmp_path, monkeypatch):
         "BCCD/Annotations/BloodImage_00000.xml": f"<annotation>{''.join(boxes)}</annotation>".encode(),
     }
     monkeypatch.setattr(bccd, "MD5", bccd._digest(read))
-    monkeypatch.setattr(bccd, "RED", base64.b85encode(bytes([0b01000000])).decode())  # the second
+    monkeypatch.setattr(bccd, "RED", base64.b85encode(bytes([0b01100000])).decode())  # all but the first
     contents = {f"BCCD_Dataset-{bccd.COMMIT}/{path}": content for path, content in read.items()}
     arrays = prepared("bccd", contents | {"BCCD_Dataset/example.jpg": b""}, tmp_path)
     assert arrays["labels"].tolist() == [0, 1, 2]
+    red = arrays["images"][0].astype(int)
+    # The second red cell: from 150 - 46 = 104 down, from 130 - 46 = 84 across, so its left end is outside.
+    assert red[24, [0, 47], 0].tolist() == pytest.approx([200, 50], abs=5)
     white = arrays["images"][1].astype(int)
     # The box is 100 / 115 of the crop, so its edge is 3.1 pixels from that of the crop.
     assert (
