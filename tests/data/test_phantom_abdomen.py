@@ -42,7 +42,7 @@ def test_a_subject_is_the_same_in_every_batch(region):
     backwards = abdomen.phantoms(range(9, -1, -1), size=32, seed=4, region=region)
     for name in abdomen.CONTRASTS:
         assert torch.equal(backwards.images[name].flip(0), together.images[name])
-    for i in (0, 5, 9):
+    for i in range(10):
         alone = abdomen.phantoms([i], size=32, seed=4, region=region, contrasts=("t1",))
         assert torch.equal(alone.images["t1"][0], together.images["t1"][i])
         assert torch.equal(alone.tissues[0], together.tissues[i])
