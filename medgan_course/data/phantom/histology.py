@@ -310,8 +310,8 @@ def _computed(
     hollow = torch.where(cancer, u.uniform(0.0, 0.45), u.uniform(0.25, 0.42)) + 0.07 * middle[:, 2]
     in_gland = glandular & (depth < 1)
     lumen = in_gland & (depth < hollow)
-    if bool(cancer.any()):  # sieve-like: holes within the tumour's nests
-        lumen = lumen | (cancer & in_gland & (middle[:, 2] + 0.4 * fine[:, 2] > u.uniform(1.5, 3.0)))
+    # A tumour's nests are like a sieve.
+    lumen = lumen | (cancer & in_gland & (middle[:, 2] + 0.4 * fine[:, 2] > u.uniform(1.5, 3.0)))
 
     # Nuclei.
     plan = _PLAN.to(u.device)[kind]

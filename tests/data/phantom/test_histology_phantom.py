@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy import ndimage
 from torch.nn.functional import avg_pool2d
 
 from medgan_course.data import stain
@@ -18,6 +19,13 @@ def test_a_subject_is_the_same_in_every_batch_and_order():
         assert torch.equal(together.facts["instances"][here], other.facts["instances"][there])
     assert together.images["rgb"].shape == (h.CHUNK + 2, 3, 32, 32)
     assert not torch.equal(h.phantoms([5], size=32, seed=4).images["rgb"][0], together.images["rgb"][5])
+
+
+def test_the_kinds_of_others_do_not_matter():
+    together = h.phantoms(range(9), size=32, seed=0, labels=range(9)).images["rgb"]
+    for kind in range(9):
+        alone = h.phantoms([kind], size=32, seed=0, labels=[kind]).images["rgb"]
+        assert torch.equal(together[kind], alone[0])
 
 
 def test_a_subject_is_the_same_at_every_size():
@@ -59,10 +67,14 @@ def test_instances_are_the_nuclei():
     assert len(areas[0]) > 80
     assert len(areas[0]) > 2 * len(areas[1])
     assert areas[2].median() > 1.2 * areas[0].median()  # a tumour's nuclei are larger than lymphocytes
-    # A nucleus is one piece, as wide as a nucleus is: all of its pixels within 20 micrometres.
-    rows, columns = (instances[2] == instances[2].max()).nonzero(as_tuple=True)
-    assert (rows.max() - rows.min()) * h.FOV / 128 < 20
-    assert (columns.max() - columns.min()) * h.FOV / 128 < 20
+    # A nucleus is one piece.
+    numbers = instances[0][instances[0] > 0].unique()
+    pieces = [ndimage.label(instances[0].numpy() == number)[1] for number in numbers.tolist()]
+    assert sum(count == 1 for count in pieces) > 0.95 * len(pieces)
+    # A larger pixel has the number of a nucleus that lies in it.
+    coarse = h.phantoms([0], size=64, seed=1, labels=[h.LYMPHOCYTES]).facts["instances"][0]
+    within = instances[0].unflatten(0, (64, 2)).unflatten(2, (64, 2)).transpose(1, 2).flatten(2)
+    assert ((within == coarse[..., None]).any(dim=-1) | (coarse == 0)).all()
 
 
 def test_two_classes_of_nuclei_and_glands():

@@ -20,6 +20,13 @@ def test_a_subject_is_the_same_in_every_batch_and_order():
     assert not torch.equal(retina.phantoms([5], size=32, seed=4).images["rgb"][0], together.images["rgb"][5])
 
 
+def test_the_grades_of_others_do_not_matter():
+    together = retina.phantoms(range(5), size=32, seed=0, labels=range(5)).images["rgb"]
+    for label in range(5):
+        alone = retina.phantoms([label], size=32, seed=0, labels=[label]).images["rgb"]
+        assert torch.equal(together[label], alone[0])
+
+
 def test_a_subject_is_the_same_at_every_size():
     small = retina.phantoms(range(6), size=32, seed=0).images["rgb"]
     large = avg_pool2d(retina.phantoms(range(6), size=128, seed=0).images["rgb"], 4)
@@ -96,7 +103,9 @@ def test_no_vessel_crosses_the_fovea_which_is_dark_and_temporal():
         return ((x - centre[:, :1, None]) ** 2 + (y - centre[:, 1:, None]) ** 2) < radius**2
 
     vessels = made.share("artery", "vein")[:, 0]
-    assert vessels[within(fovea, 0.4)].max() == 0
+    beside = within(fovea, 2.6) & ~within(fovea, 1.8)
+    assert vessels[within(fovea, 0.5)].max() == 0
+    assert vessels[within(fovea, 0.9)].mean() < 0.25 * vessels[beside].mean()
     green = made.images["rgb"][:, 1]
     near, around = within(fovea, 0.5), within(fovea, 2.4) & ~within(fovea, 1.8)
     for i in range(20):

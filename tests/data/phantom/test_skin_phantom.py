@@ -20,6 +20,13 @@ def test_a_subject_is_the_same_in_every_batch_and_order():
     assert together.labels.unique().tolist() == [0, 1, 2]
 
 
+def test_the_kinds_of_others_do_not_matter():
+    together = skin.phantoms(range(7), size=32, seed=0, labels=range(7)).images["rgb"]
+    for kind in range(7):
+        alone = skin.phantoms([kind], size=32, seed=0, labels=[kind]).images["rgb"]
+        assert torch.equal(together[kind], alone[0])
+
+
 def test_a_subject_is_the_same_at_every_size():
     small = skin.phantoms(range(7), size=32, seed=0, labels=range(7)).images["rgb"]
     large = avg_pool2d(skin.phantoms(range(7), size=128, seed=0, labels=range(7)).images["rgb"], 4)
