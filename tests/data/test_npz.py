@@ -115,3 +115,29 @@ def test_file_that_cannot_be_opened(tiny, path):
     path.mkdir()
     with pytest.raises(CourseError, match=r"tinymnist\.npz cannot be read \(Is a directory\)"):
         data.load("tinymnist", download=False)
+
+
+def test_zip_bomb(tiny, path):
+    """Two gigabytes in a small file are refused by the archive's table, before anything is unpacked."""
+    tiny.write(path)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("train_images.npy")
+    old, new = entry.file_size.to_bytes(4, "little"), (2**31).to_bytes(4, "little")
+    table = content.rindex(b"PK\x01\x02", 0, content.rindex(b"train_images.npy"))
+    at = content.index(old, table)
+    content[at : at + 4] = new
+    path.write_bytes(content)
+    refused(path, "unpacks to more than")
+
+
+def test_header_that_declares_terabytes(tiny, path):
+    """Only the header of the array lies: no memory is taken for what is not there."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "|u1", "fortran_order": False, "shape": (2**45, 28, 28)}
+    )
+    tiny.write(path, train_images=None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("train_images.npy", stream.getvalue() + bytes(1000))
+    refused(path, "truncated, altered")
