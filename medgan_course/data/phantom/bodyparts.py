@@ -1,22 +1,22 @@
-"""Six kinds of pictures that nobody mistakes for each other, in the place of MedNIST: shapes, not anatomy.
+"""Six kinds of pictures that nobody mistakes for each other, in the place of MedNIST.
 
-Each kind is a few ellipses and bars of random size, place and tilt with the grey levels that the kind has in
-MedNIST. No result on them says anything about patients.
+Abdomen, chest X-ray and head come from their own families, in the grey levels that they have in MedNIST. The
+hand is a few line integrals; breast MR and chest CT are shapes, not anatomy. No result on them says anything
+about patients.
 
 Positions are in half image sides: x to the right, y down, the image from -1 to 1.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-DRAWS = 48  # random numbers a picture may use
-CHUNK = 64
+from medgan_course.data.phantom import abdomen, chest, head
+from medgan_course.data.phantom.common import Subjects, bump, grid
 
-Uniform = Callable[[float, float], Tensor]
+CHUNK = 32
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -45,29 +45,45 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     for kind in kinds.unique().tolist():
         draw = (_abdomen, _breasts, _chest, _chest_ct, _hand, _head)[kind]
         for members in (kinds == kind).nonzero()[:, 0].split(CHUNK):
-            # Only the lower 32 bits of a generator's seed count.
-            generators = [
-                torch.Generator().manual_seed(seed * 1_000_003 + first + i) for i in members.tolist()
-            ]
-            columns = torch.stack([torch.rand(DRAWS, generator=g) for g in generators])
-            noise = torch.stack([torch.randn(size, size, generator=g) for g in generators])
-            grey = avg_pool2d(_drawn(draw, columns, 2 * size)[:, None], 2)[:, 0]
-            sigma = 0.06 if draw is _chest_ct else 0.015
-            images[members] = ((grey + sigma * noise).clamp(0, 1) * 255).round().byte()
+            grey = draw(Subjects([first + i for i in members.tolist()], seed), size)
+            images[members] = (grey.clamp(0, 1) * 255).round().byte()
     return images
 
 
-def _drawn(draw: Callable[[Uniform, Tensor, Tensor], Tensor], columns: Tensor, side: int) -> Tensor:
-    draws = iter(columns.T)
+def _abdomen(subjects: Subjects, size: int) -> Tensor:
+    made = abdomen.phantoms(subjects.numbers, size=size, seed=subjects.seed, contrasts=("ct",))
+    shown = (made.images["ct"][:, 0] + 1) / 2
+    # A wide window in which air and fat are nearly alike and only bone is white.
+    return 0.4 + 0.1 * shown + 0.5 * shown**6
 
-    def uniform(low: float, high: float) -> Tensor:
-        return (low + (high - low) * next(draws))[:, None, None]
 
-    centres = (torch.arange(side) + 0.5) * 2 / side - 1
-    v, u = torch.meshgrid(centres, centres, indexing="ij")
-    angle, scale = uniform(-0.12, 0.12), uniform(0.9, 1.1)
-    u, v = u * scale + uniform(-0.06, 0.06), v * scale + uniform(-0.06, 0.06)
-    return draw(uniform, u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos())
+def _chest(subjects: Subjects, size: int) -> Tensor:
+    well = [0] * len(subjects)
+    made = chest.phantoms(subjects.numbers, size=size, seed=subjects.seed, labels=well)
+    return (made.images["xray"][:, 0] + 1) / 2
+
+
+def _head(subjects: Subjects, size: int) -> Tensor:
+    made = head.phantoms(subjects.numbers, size=size, seed=subjects.seed, contrasts=("ct",), fov=250.0)
+    brain = 0.42 + 0.0045 * (made.scales["ct"].restored(made.images["ct"][:, 0]) - 20)
+    # The headrest, below the head.
+    x, y = grid(size, 2.0)
+    rest = (x / subjects.uniform(0.7, 0.85)) ** 2 + ((y - subjects.uniform(0.2, 0.4)) / 0.62) ** 2
+    return torch.maximum(brain.clamp(0.11, 1), 0.55 * bump((rest - 1) / 0.06) * (y > 0.55))
+
+
+def _posed(subjects: Subjects, size: int) -> tuple[Tensor, Tensor]:
+    """Return turned, shifted and scaled positions ``(n, 2 size, 2 size)``."""
+    u, v = grid(2 * size, 2.0)
+    angle, scale = subjects.uniform(-0.12, 0.12), subjects.uniform(0.9, 1.1)
+    u, v = u * scale + subjects.uniform(-0.06, 0.06), v * scale + subjects.uniform(-0.06, 0.06)
+    return u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
+
+
+def _pooled(subjects: Subjects, grey: Tensor, sigma: float) -> Tensor:
+    """Return pictures of half the side, with noise."""
+    pooled = avg_pool2d(grey[:, None], 2)[:, 0]
+    return pooled + sigma * subjects.normal(*pooled.shape[1:])
 
 
 def _inside(x: Tensor, y: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
@@ -75,68 +91,86 @@ def _inside(x: Tensor, y: Tensor, a: Tensor | float, b: Tensor | float) -> Tenso
     return torch.sigmoid((1 - ((x / a) ** 2 + (y / b) ** 2).sqrt()) / 0.04)
 
 
-def _abdomen(uniform: Uniform, x: Tensor, y: Tensor) -> Tensor:
-    grey = 0.4 + 0.05 * _inside(x, y, uniform(0.75, 0.92), uniform(0.5, 0.66))
+def _breasts(subjects: Subjects, size: int) -> Tensor:
+    x, y = _posed(subjects, size)
+    tissue = subjects.field(2, 0.16, 2 * size, 2.0)
+    grey, apart = torch.zeros_like(x), subjects.uniform(0.36, 0.48)
+    heights = subjects.uniform(0.35, 0.9), subjects.uniform(0.9, 1.1)
     for side in (-1, 1):
-        grey = grey + uniform(0.08, 0.16) * _inside(
-            x - side * uniform(0.3, 0.42), y - uniform(0.05, 0.2), 0.14, 0.18
+        height = heights[0] * (1 if side < 0 else heights[1])
+        wide = subjects.uniform(0.26, 0.38)
+        grey = torch.maximum(grey, _inside(x - side * apart, y - 0.3, wide, height))
+        # Glandular tissue behind the nipple, dark in fat.
+        dense = _inside(x - side * apart, y - 0.2 + 0.5 * height, 0.6 * wide, 0.45 * height)
+        grey = (
+            grey
+            - subjects.uniform(0.0, 0.75)
+            * dense
+            * torch.sigmoid((tissue[:, 0] - subjects.uniform(-1, 0.8)) / 0.15)
+            * grey
         )
-    grey = grey + 0.1 * _inside(x + uniform(0.3, 0.45), y + uniform(0.05, 0.2), uniform(0.25, 0.35), 0.25)
-    return grey + 0.45 * _inside(x, y - uniform(0.3, 0.4), 0.12, uniform(0.1, 0.16))
+    fat = torch.maximum(grey, _inside(x, y - 0.75, subjects.uniform(0.8, 0.92), 0.66))
+    thorax = _inside(x, y - 0.82, subjects.uniform(0.66, 0.8), 0.6)
+    flesh = 0.07 + 0.04 * tissue[:, 1] + 0.18 * bump(tissue[:, 0] / 0.12)
+    shown = subjects.uniform(0.65, 0.95) * (fat * (1 + 0.05 * tissue[:, 1]) * (1 - thorax)) + flesh * thorax
+    return _pooled(subjects, shown * torch.sigmoid((subjects.uniform(0.75, 0.9) - y) / 0.02), 0.015)
 
 
-def _breasts(uniform: Uniform, x: Tensor, y: Tensor) -> Tensor:
-    grey, apart = torch.zeros_like(x), uniform(0.36, 0.46)
-    for side in (-1, 1):
-        grey = grey + uniform(0.65, 0.95) * _inside(
-            x - side * apart, y - 0.25, uniform(0.24, 0.34), uniform(0.45, 0.85)
-        )
-        grey = grey - uniform(0.2, 0.5) * _inside(x - side * apart, y - uniform(-0.2, 0.1), 0.12, 0.2)
-    thorax = _inside(x, y - 0.75, uniform(0.7, 0.85), 0.55)
-    return (grey * (1 - thorax) + 0.08 * thorax).clamp(0, 1) * torch.sigmoid((0.85 - y) / 0.02)
+def _chest_ct(subjects: Subjects, size: int) -> Tensor:
+    x, y = _posed(subjects, size)
+    a, b = subjects.uniform(0.72, 0.9), subjects.uniform(0.55, 0.72)
+    ring = _inside(x, y, a, b) - _inside(x, y, a - 0.1, b - 0.1)
+    spine = _inside(x, y - 0.72 * b, 0.16, 0.14)
+    heart = _inside(x - subjects.uniform(-0.05, 0.2), y + subjects.uniform(-0.05, 0.15), 0.26, 0.24)
+    # Grey levels that ran over are white, here and there.
+    often = subjects.uniform(0.5, 1.4) * ring + 1.4 * spine + subjects.uniform(0.0, 0.8) * heart
+    white = subjects.normal(2 * size, 2 * size) > 2.6 - 1.5 * often
+    return _pooled(subjects, 0.5 + 0.09 * heart * subjects.uniform(0, 1) + 0.5 * white * (often > 0.2), 0.008)
 
 
-def _chest(uniform: Uniform, x: Tensor, y: Tensor) -> Tensor:
-    grey = uniform(0.7, 0.85) * _inside(x, y - 0.5, uniform(0.95, 1.1), uniform(1.2, 1.5))
-    ribs = 0.06 * torch.cos(uniform(22, 30) * (y + 0.3 * x.abs()))
-    for side in (-1, 1):
-        lung = _inside(
-            x - side * uniform(0.38, 0.46), y + uniform(0.0, 0.15), uniform(0.26, 0.34), uniform(0.55, 0.7)
-        )
-        grey = grey * (1 - lung) + lung * (uniform(0.2, 0.35) + ribs)
-    heart = _inside(x - uniform(0.08, 0.18), y - uniform(0.15, 0.3), uniform(0.25, 0.36), 0.3)
-    return grey + 0.3 * heart * (1 - grey)
+def _hand(subjects: Subjects, size: int) -> Tensor:
+    x, y = _posed(subjects, size)
+    y = y - 0.02
+    mirror = torch.where(subjects.uniform(0, 1) < 0.5, -1.0, 1.0)
+    x = x * mirror
+    soft = torch.maximum(
+        _chord(x + 0.02, y - 0.3, subjects.uniform(0.27, 0.33), subjects.uniform(0.34, 0.4), 0.9),
+        _chord(x, y - 1.0, subjects.uniform(0.18, 0.23), 0.7, 0.95),
+    )
+    bone = _bone(x + 0.075, 1.12 - y, 0.5, 0.075, ()) + _bone(x - 0.08, 1.12 - y, 0.49, 0.055, ())
+    for _ in range(7):
+        where = subjects.uniform(-0.13, 0.13), subjects.uniform(0.46, 0.58)
+        bone = torch.maximum(bone, 0.8 * _chord(x - where[0], y - where[1], 0.06, 0.055, 1.0))
+    spread = subjects.uniform(0.12, 0.24)
+    fingers = ((-0.13, 0.93, -1.5), (-0.045, 1.1, -0.5), (0.045, 1.16, 0.5), (0.13, 1.06, 1.5))
+    for start, length, place in fingers:
+        angle, reach = place * spread + 0.05 * subjects.uniform(-1, 1), length * subjects.uniform(0.94, 1.06)
+        u, v = x - start, 0.42 - y
+        u, v = u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
+        soft = torch.maximum(soft, _chord(u, v - 0.5 * reach - 0.05, 0.082, 0.56 * reach, 0.7))
+        bone = torch.maximum(bone, _bone(u, v, reach, 0.036, (0.42, 0.7, 0.87)))
+    angle = -subjects.uniform(0.75, 1.1)
+    u, v = x + 0.13, 0.5 - y
+    u, v = u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
+    soft = torch.maximum(soft, _chord(u, v - 0.33, 0.09, 0.42, 0.7))
+    bone = torch.maximum(bone, _bone(u, v, 0.68, 0.042, (0.42, 0.74)))
+    exposure, contrast = subjects.uniform(0.3, 0.5), subjects.uniform(0.4, 0.6)
+    grain = 1 + 0.12 * subjects.field(1, 0.06, 2 * size, 2.0)[:, 0]
+    return _pooled(subjects, exposure * soft.clamp_min(0) + contrast * bone * grain, 0.012)
 
 
-def _chest_ct(uniform: Uniform, x: Tensor, y: Tensor) -> Tensor:
-    a, b = uniform(0.8, 0.92), uniform(0.6, 0.72)
-    ring = _inside(x, y, a, b) - _inside(x, y, a - 0.07, b - 0.07)
-    dots = (torch.sin(uniform(40, 70) * torch.atan2(y, x)) > 0.2) * ring
-    return 0.5 + 0.4 * dots + 0.3 * _inside(x, y - uniform(0.3, 0.42), 0.1, 0.1)
+def _chord(x: Tensor, y: Tensor, a: Tensor | float, b: Tensor | float, depth: float) -> Tensor:
+    """Return the thickness along every ray of a flat body of elliptical outline; ``depth`` in the middle."""
+    return depth * (1 - (x / a) ** 2 - (y / b) ** 4).clamp_min(0).sqrt()
 
 
-def _hand(uniform: Uniform, x: Tensor, y: Tensor) -> Tensor:
-    palm = _inside(x, y - 0.25, uniform(0.27, 0.34), uniform(0.3, 0.38))
-    hand = torch.maximum(palm, _inside(x, y - 0.85, uniform(0.17, 0.22), 0.55))
-    spread = uniform(0.14, 0.26)
-    for finger, (start, length) in enumerate(((-0.26, 0.36), (-0.12, 0.46), (0.03, 0.5), (0.17, 0.44))):
-        angle = (finger - 1.5) * spread
-        u, v = x - start, y
-        u, v = u * angle.cos() + v * angle.sin(), v * angle.cos() - u * angle.sin()
-        hand = torch.maximum(hand, _inside(u, v + length * 0.8, 0.075, length * uniform(0.95, 1.1)))
-    thumb = uniform(0.7, 1.1)
-    u, v = x - 0.35, y - 0.1
-    u, v = u * thumb.cos() + v * thumb.sin(), v * thumb.cos() - u * thumb.sin()
-    hand = torch.maximum(hand, _inside(u, v + 0.12, 0.08, 0.36))
-    return hand * (uniform(0.5, 0.75) + 0.15 * torch.cos(14 * math.pi * y / 2))
-
-
-def _head(uniform: Uniform, x: Tensor, y: Tensor) -> Tensor:
-    a, b = uniform(0.46, 0.56), uniform(0.56, 0.68)
-    grey = 0.1 + 0.9 * _inside(x, y, a, b)
-    brain = _inside(x, y, a - 0.08, b - 0.08)
-    grey = grey * (1 - brain) + brain * uniform(0.42, 0.55)
-    for side in (-1, 1):
-        grey = grey - 0.15 * _inside(x - side * uniform(0.07, 0.11), y, 0.05, uniform(0.12, 0.24))
-    table = (x / 0.8) ** 2 + ((y - 0.4) / 0.75) ** 2
-    return grey + 0.6 * torch.exp(-(((table - 1) / 0.04) ** 2).clamp_max(60)) * (y > 0.6)
+def _bone(x: Tensor, along: Tensor, length: Tensor | float, half: float, joints: tuple[float, ...]) -> Tensor:
+    """Return the thickness of a chain of bones from ``along`` = 0 to ``length``, with gaps at the joints."""
+    share = along / length
+    ends = torch.stack([(share - joint).abs() for joint in (0.0, *joints, 1.0)]).amin(dim=0)
+    near = (ends * length / 0.05).clamp(0, 3)
+    width = half * (1 - 0.45 * share.clamp(0, 1)) * (1 + 0.5 * torch.exp(-near))
+    round_ = (x / width).abs()
+    # A dense cortex around marrow.
+    shown = (1 - round_**2).clamp_min(0).sqrt() * 0.75 + 0.3 * bump((round_ - 0.85) / 0.2)
+    return shown * ((share > 0) & (share < 1)) * torch.sigmoid((near - 0.3) / 0.06)
