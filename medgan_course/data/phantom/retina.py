@@ -54,7 +54,7 @@ MOST = (24, 28, 40, 1)  # lesions of each kind a subject may have
 # the colours of photographs, without a source.
 ARTERIAL, VENOUS, SPILT = (0.07, 0.50, 0.42), (0.22, 0.78, 0.60), (0.42, 1.05, 0.8)
 MELANIN, CHOROID, MACULAR = (0.28, 0.42, 0.45), (0.06, 0.30, 0.30), (0.16, 0.32, 0.55)
-FUNDUS, RIM, PALE, YELLOW = (0.38, 1.12, 1.95), (0.12, 0.55, 1.25), (0.02, 0.26, 0.75), (0.10, 0.30, 1.1)
+FUNDUS, RIM, PALE, YELLOW = (0.38, 1.12, 1.95), (0.12, 0.55, 1.25), (0.02, 0.26, 0.92), (0.10, 0.30, 1.1)
 
 CHUNK = 16  # subjects at a time
 FINE = 128  # the least side of the grid on which tissues are painted
@@ -344,7 +344,7 @@ def _computed(
 # First and last heading of the trunks in degrees (0 temporal, 90 upwards), length in mm, share of the width.
 _HEADINGS = (
     (96, 4, 11.0, 1.0), (-96, -4, 11.0, 1.0), (128, 148, 8.0, 0.8), (-122, -146, 8.0, 0.8),
-    (172, 184, 6.0, 0.5), (34, 8, 4.4, 0.42), (-38, -10, 4.4, 0.42),
+    (172, 184, 6.0, 0.5), (36, -14, 5.4, 0.45), (-40, 8, 5.4, 0.45),
 )  # fmt: skip
 
 

@@ -60,7 +60,10 @@ VEIL, SCALE_WHITE = (0.15, 0.17, 0.23), (0.80, 0.66, 0.45)
 
 
 class Camera(NamedTuple):
-    """A camera: gain of red, green and blue, how dark its corners are, its blur in mm, a round aperture."""
+    """A camera: gain of red, green and blue; how dark its corners are; aperture.
+
+    ``blur`` is the share of the light that is spread over a third of a mm.
+    """
 
     gain: tuple[float, float, float]
     vignette: float
@@ -70,8 +73,8 @@ class Camera(NamedTuple):
 
 CAMERAS = (
     Camera((1.0, 1.0, 1.0), 0.15, 0.0, False),
-    Camera((1.04, 0.92, 1.05), 0.35, 0.2, True),
-    Camera((0.90, 0.97, 0.80), 0.75, 0.45, False),
+    Camera((1.04, 0.92, 1.05), 0.35, 0.3, True),
+    Camera((0.90, 0.97, 0.80), 0.75, 0.9, False),
 )
 
 CHUNK = 16  # subjects at a time

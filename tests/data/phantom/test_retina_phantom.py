@@ -94,26 +94,33 @@ def test_the_picture_shows_the_truth():
     assert made.share("vein").sum() > made.share("artery").sum()
 
 
-def test_no_vessel_crosses_the_fovea_which_is_dark_and_temporal():
-    made = retina.phantoms(range(20), size=128, seed=5, labels=[0] * 20)
-    x, y = retina.grid(128, 45 * retina.MM_PER_DEGREE)
-    fovea, disc = made.facts["fovea"], made.facts["disc"]
+def around(made, field, size, centre, least, most):
+    """Return where pixels are between two distances from a point in mm."""
+    x, y = retina.grid(size, field * retina.MM_PER_DEGREE)
+    at = made.facts[centre]
+    distance = ((x - at[:, :1, None]) ** 2 + (y - at[:, 1:, None]) ** 2).sqrt()
+    return (distance >= least) & (distance < most)
 
-    def within(centre, radius):
-        return ((x - centre[:, :1, None]) ** 2 + (y - centre[:, 1:, None]) ** 2) < radius**2
 
+def test_no_vessel_crosses_the_fovea():
+    made = retina.phantoms(range(12), size=128, seed=5, labels=[0] * 12, field=22.0)
     vessels = made.share("artery", "vein")[:, 0]
-    beside = within(fovea, 2.6) & ~within(fovea, 1.8)
-    assert vessels[within(fovea, 0.5)].max() == 0
-    assert vessels[within(fovea, 0.9)].mean() < 0.25 * vessels[beside].mean()
+    assert vessels[around(made, 22.0, 128, "fovea", 0, 0.5)].max() == 0
+    assert 0 < vessels[around(made, 22.0, 128, "fovea", 0.7, 1.5)].mean() < 0.03
+    assert vessels[around(made, 22.0, 128, "fovea", 1.8, 2.6)].mean() > 0.02
+
+
+def test_the_fovea_is_dark_and_temporal():
+    made = retina.phantoms(range(16), size=64, seed=5, labels=[0] * 16)
     green = made.images["rgb"][:, 1]
-    near, around = within(fovea, 0.5), within(fovea, 2.4) & ~within(fovea, 1.8)
-    for i in range(20):
-        assert green[i][near[i]].mean() < green[i][around[i]].mean()
+    near, beside = around(made, 45.0, 64, "fovea", 0, 0.5), around(made, 45.0, 64, "fovea", 1.8, 2.4)
+    for i in range(16):
+        assert green[i][near[i]].mean() < green[i][beside[i]].mean()
     # In a left eye the fovea lies to the right of the disc, in a right eye to the left.
-    assert torch.equal((fovea - disc)[:, 0] < 0, made.facts["eye"] == 1)
-    assert 0 < made.facts["eye"].sum() < 20
-    assert ((fovea - disc).norm(dim=1) - 4.5).abs().max() < 0.6
+    apart = made.facts["fovea"] - made.facts["disc"]
+    assert torch.equal(apart[:, 0] < 0, made.facts["eye"] == 1)
+    assert 0 < made.facts["eye"].sum() < 16
+    assert (apart.norm(dim=1) - 4.5).abs().max() < 0.6
 
 
 def test_low_resolution_is_the_mean_of_pixels():
