@@ -1,8 +1,8 @@
 """A download arrives complete and checked, or not at all; the server is this process."""
 
 import errno
-import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("no_network", "empty_home")
 def server(tiny):
     """Run a web server that delivers the tiny set, unless told otherwise."""
     state = SimpleNamespace(
-        status=200, content=tiny.official, promised=None, requests=0, ranges=True, asked=[], held=None
+        status=200, content=tiny.official, promised=None, requests=0, ranges=True, asked=[]
     )
     released = threading.Event()
 
@@ -39,8 +39,6 @@ def server(tiny):
             self.send_response(status)
             self.send_header("Content-Length", str(state.promised or len(content)))
             self.end_headers()
-            if state.held is not None:
-                state.held.wait(10)
             self.wfile.write(content)
 
         def log_message(self, *arguments):
@@ -145,47 +143,55 @@ def test_half_of_another_file_is_not_kept(server, half, empty_home):
     assert "the official bytes" in data.load("tinymnist").source
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks a process")
-def test_two_processes_and_one_download(server, empty_home, monkeypatch):
-    """One process is in the middle of the download when this one wants the same set."""
-    server.held = threading.Event()
-    asked = threading.Event()
-    server.asked = SimpleNamespace(append=lambda value: asked.set())
-    other = multiprocessing.get_context("fork").Process(
-        target=files.download, args=(data.card("tinymnist").file(28),)
-    )
-    other.start()
-    assert asked.wait(10)
+OTHER = """
+import sys, urllib.request
+from pathlib import Path
+from filelock import FileLock
+url, path = sys.argv[1], Path(sys.argv[2])
+with FileLock(path.with_name(f".{path.name}.lock")):
+    print("held", flush=True)
+    sys.stdin.readline()
+    path.write_bytes(urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url).read())
+"""
+
+
+@pytest.fixture
+def other(server, empty_home):
+    """Start another process that is in the middle of the download; a line on its stdin lets it finish."""
+    path = empty_home / ".medmnist" / "tinymnist.npz"
+    path.parent.mkdir()
+    url = data.card("tinymnist").file(28).url
+    # A fork of this process would take the server's thread along; importing the course takes seconds.
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER, url, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_two_processes_and_one_download(server, other, empty_home, monkeypatch):
     said = []
 
     def say(text):
+        if not said:
+            print(file=other.stdin, flush=True)
         said.append(text)
-        server.held.set()
 
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=say, flush=lambda: None))
     loaded = data.load("tinymnist")
-    other.join(10)
-    assert "Another process is downloading tinymnist.npz: waiting for it." in "".join(said)
+    assert "".join(said) == "Another process is downloading tinymnist.npz: waiting for it.\n"
     assert "the official bytes" in loaded.source
     assert server.requests == 1
-    assert other.exitcode == 0
+    assert other.wait(10) == 0
     assert left_behind(empty_home) == ["tinymnist.npz"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks a process")
-def test_a_process_that_is_killed_blocks_nobody(server, empty_home):
-    server.held = threading.Event()
-    asked = threading.Event()
-    server.asked = SimpleNamespace(append=lambda value: asked.set())
-    other = multiprocessing.get_context("fork").Process(
-        target=files.download, args=(data.card("tinymnist").file(28),)
-    )
-    other.start()
-    assert asked.wait(10)
+def test_a_process_that_is_killed_blocks_nobody(server, other, empty_home):
     other.kill()
-    other.join(10)
-    server.held.set()
+    other.wait(10)
     assert "the official bytes" in data.load("tinymnist").source
+    assert server.requests == 1
     assert left_behind(empty_home) == ["tinymnist.npz"]
 
 
