@@ -2,11 +2,13 @@
 
 Axes are DICOM's and the same for both: a volume is (z, y, x), towards the head, the back and the patient's
 left. The picture of an axial slice so has the front at the top and the patient's right at the left, as
-radiologists look at it. Nothing in a file is executed or unpickled.
+radiologists look at it; in that of a coronal or sagittal one the head is at the top. Nothing in a file is
+executed or unpickled.
 """
 
 import gzip
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -38,7 +40,8 @@ class Measured:
     spacing : tuple of float or None
         Millimetres from one value to the next, in the order of the axes; None where the file does not say.
     unit : str
-        ``"HU"``, or ``"as stored"`` where the numbers have no unit, as in MR.
+        ``"HU"``, what else the file calls it (``"OD"``), or ``"as stored"`` where the numbers have no unit,
+        as in MR.
     patient : str
         What DICOM calls the PatientID; "" where nothing is said.
     """
@@ -57,14 +60,15 @@ class Measured:
 def nifti(source: Path | bytes, *, dim: int = 3, unit: str = "as stored") -> Measured:
     r"""Read a NIfTI file, ``.nii`` or ``.nii.gz``.
 
-    The values are what the header makes of the stored numbers: slope :math:`\cdot` stored + intercept.
+    The values are what the header makes of the stored numbers: slope :math:`\cdot` stored + intercept. The
+    spacing is that of the affine matrix, the lengths of its columns.
 
     Parameters
     ----------
     source : Path or bytes
         The file or its content.
     dim : {2, 3}
-        Whether a slice or a volume is expected.
+        Whether a slice is expected, one axis of which may have the length 1, or a volume.
     unit : str
         The unit of the values, which no NIfTI header tells.
 
@@ -72,114 +76,136 @@ def nifti(source: Path | bytes, *, dim: int = 3, unit: str = "as stored") -> Mea
     ------
     CourseError
         If it is no NIfTI file, is damaged, has colours, complex numbers, another number of axes than ``dim``,
-        NaN or infinite values, or an affine matrix that tells no directions.
+        values that are NaN, infinite or too large for float32, or an affine matrix that tells no directions.
     """
-    import nibabel
+    from nibabel import Nifti1Image, Nifti2Image
+    from nibabel.affines import voxel_sizes
+    from nibabel.orientations import apply_orientation, io_orientation
 
     name, content = _content(source)
-    if content[:2] == b"\x1f\x8b":
-        try:
+    with _intact(name, "NIfTI"):
+        if content[:2] == b"\x1f\x8b":
             with gzip.open(BytesIO(content)) as stream:
                 content = stream.read(LARGEST + 1)
-        except (EOFError, OSError, zlib.error) as error:
-            raise CourseError(f"{name} is truncated or damaged: get it once more.") from error
-        if len(content) > LARGEST:
-            raise CourseError(f"{name} unpacks to more than {LARGEST >> 20} MiB, which no image here needs.")
-    kind = nibabel.Nifti2Image if content[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
-    try:
+            if len(content) > LARGEST:
+                raise CourseError(
+                    f"{name} unpacks to more than {LARGEST >> 20} MiB, which no image here needs."
+                )
+        kind = Nifti2Image if content[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else Nifti1Image
         image = kind.from_bytes(content)
-    except Exception as error:  # a header of random bytes fails in many ways
-        raise CourseError(f"{name} is no NIfTI file, or its header is damaged.") from error
-    if image.get_data_dtype().kind not in "iuf":
-        raise CourseError(
-            f"{name} has colours or complex numbers ({image.get_data_dtype()}), and one grey value a voxel "
-            "is expected."
-        )
-    shape = tuple(image.shape)
-    if len(shape) > 3 and set(shape[3:]) == {1}:
-        image = image.slicer[(..., *[0] * (len(shape) - 3))]
-    if len(image.shape) != 3 or (image.shape[2] == 1) != (dim == 2):
-        raise CourseError(
-            f"{name} has the shape {shape}, and "
-            + ("one slice" if dim == 2 else "a volume of three axes")
-            + " is expected: choose a part of it first."
-        )
-    if not np.isfinite(image.affine).all() or not np.linalg.det(image.affine[:3, :3]):
-        raise CourseError(f"{name} has an affine matrix that tells neither directions nor spacing.")
-    image = nibabel.as_closest_canonical(image)
-    try:
-        values = image.get_fdata(dtype=np.float64)
-    except Exception as error:  # too few bytes for the shape that the header claims
-        raise CourseError(f"{name} is truncated or damaged: get it once more.") from error
-    wrong = int((~np.isfinite(values)).sum())
-    if wrong:
-        raise CourseError(
-            f"{name} has {wrong} values that are NaN or infinite: decide what they should be, and save it "
-            "again."
-        )
-    # From right, front, up to left, back, up.
-    values = values.transpose(2, 1, 0)[:, ::-1, ::-1].astype(np.float32)
-    factor = _TO_MM[image.header.get_xyzt_units()[0]]
-    spacing = tuple(float(step) * factor for step in image.header.get_zooms()[2::-1])
-    if dim == 2:
-        values, spacing = values[0], spacing[1:]
-    return Measured(torch.from_numpy(values), spacing, unit)
+        if image.get_data_dtype().kind not in "iuf":
+            raise CourseError(
+                f"{name} has colours or complex numbers ({image.get_data_dtype()}), and one grey value a "
+                "voxel is expected."
+            )
+        sides = (*image.shape, 1, 1)[:3]
+        flat = [axis for axis, side in enumerate(sides) if side == 1]
+        if len(image.shape) < 2 or set(image.shape[3:]) - {1} or bool(flat) != (dim == 2):
+            raise CourseError(
+                f"{name} has the shape {image.shape}, and "
+                + ("one slice" if dim == 2 else "a volume of three axes")
+                + " is expected: choose a part of it first."
+            )
+        if not np.isfinite(image.affine).all() or not np.linalg.det(image.affine[:3, :3]):
+            raise CourseError(f"{name} has an affine matrix that tells neither directions nor spacing.")
+        order = io_orientation(image.affine)
+        values = apply_orientation(image.get_fdata(dtype=np.float64).reshape(sides), order)
+        # From right, front, up to left, back, up.
+        values = _float32(name, values.transpose(2, 1, 0)[:, ::-1, ::-1])
+        steps = voxel_sizes(image.affine) * _TO_MM[image.header.get_xyzt_units()[0]]
+        spacing = [float(steps[list(order[:, 0]).index(axis)]) for axis in (2, 1, 0)]
+        if dim == 2:
+            across = 2 - int(order[flat[-1], 0])
+            values = values.squeeze(across)
+            del spacing[across]
+            if across:
+                values = values[::-1].copy()  # a picture has the head at the top
+    return Measured(torch.from_numpy(values), tuple(spacing), unit)
 
 
 def dicom(source: Path | bytes) -> Measured:
     r"""Read one slice or X-ray from a DICOM file.
 
     Values are RescaleSlope :math:`\cdot` stored + RescaleIntercept, which in CT are Hounsfield units. Where
-    the photometric interpretation is MONOCHROME1 (small numbers are bright) other images than CT are turned
-    over within their bits, so that large is bright everywhere. Pixels with the padding value, which the
-    scanner did not measure, take the smallest measured one.
+    the photometric interpretation is MONOCHROME1 (small numbers are bright) images whose numbers have no unit
+    are turned over within their bits, so that large is bright. Numbers with a unit (RescaleType) stay, and
+    the unit says that large is dark. Pixels with the padding value, or in the range from it to
+    PixelPaddingRangeLimit, were not measured and take the smallest measured one.
 
     Raises
     ------
     CourseError
         If it is no DICOM file, is damaged, has no image, colours, several frames, a compression that nothing
-        installed can decode, or is CT without rescale slope and intercept.
+        installed can decode, values too large for float32, or is CT without rescale slope and intercept.
     """
     import pydicom
-    from pydicom.errors import InvalidDicomError
 
     name, content = _content(source)
-    try:
+    with _intact(name, "DICOM"):
         header = pydicom.dcmread(BytesIO(content))
-    except InvalidDicomError as error:
-        raise CourseError(f"{name} is no DICOM file.") from error
-    except Exception as error:  # cut or altered in the middle of an element
-        raise CourseError(f"{name} is truncated or damaged: get it once more.") from error
-    if "PixelData" not in header or "Rows" not in header:
-        raise CourseError(f"{name} has no image in it.")
-    photometric = str(header.get("PhotometricInterpretation", ""))
-    if header.get("SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise CourseError(f"{name} is a colour image ({photometric}), and a grey one is expected.")
-    if int(header.get("NumberOfFrames", 1) or 1) != 1:
-        raise CourseError(f"{name} holds {header.NumberOfFrames} frames, and one image is expected.")
-    is_ct = header.get("Modality") == "CT"
-    if is_ct and not ("RescaleSlope" in header and "RescaleIntercept" in header):
-        raise CourseError(
-            f"{name} is CT without rescale slope and intercept, so its numbers cannot be turned into "
-            "Hounsfield units."
+        if "PixelData" not in header or "Rows" not in header:
+            raise CourseError(f"{name} has no image in it.")
+        photometric = str(header.get("PhotometricInterpretation", ""))
+        if header.get("SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+            raise CourseError(f"{name} is a colour image ({photometric}), and a grey one is expected.")
+        if int(header.get("NumberOfFrames", 1) or 1) != 1:
+            raise CourseError(f"{name} holds {header.NumberOfFrames} frames, and one image is expected.")
+        is_ct = header.get("Modality") == "CT"
+        slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+        if is_ct and (slope is None or intercept is None):
+            raise CourseError(
+                f"{name} is CT without rescale slope and intercept, so its numbers cannot be turned into "
+                "Hounsfield units."
+            )
+        unit = "HU" if is_ct else str(header.get("RescaleType") or "US")
+        stored = _pixels(name, header)
+        padding = header.get("PixelPaddingValue")
+        measured = np.ones(stored.shape, bool)
+        if padding is not None:
+            ends = int(padding), int(header.get("PixelPaddingRangeLimit", padding))
+            measured = (stored < min(ends)) | (stored > max(ends))
+        if unit == "US":  # unspecified
+            unit = "as stored"
+            if photometric == "MONOCHROME1":
+                signed, bits = int(header.PixelRepresentation), int(header.BitsStored)
+                # Lowest and highest number of the bits add up to 2^bits - 1 without a sign, to -1 with it.
+                stored = (-1 if signed else 2**bits - 1) - stored
+        elif photometric == "MONOCHROME1" and not is_ct:
+            unit += " (large is dark)"
+        values = stored * (1.0 if slope is None else float(slope)) + float(intercept or 0)
+        if not measured.all() and measured.any():
+            values[~measured] = values[measured].min()
+        spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+        return Measured(
+            torch.from_numpy(_float32(name, _turned(values, header))),
+            None if spacing is None else (float(spacing[0]), float(spacing[1])),
+            unit,
+            str(header.get("PatientID") or ""),
         )
-    stored = _pixels(name, header)
-    padding = header.get("PixelPaddingValue")
-    measured = np.ones(stored.shape, bool) if padding is None else stored != int(padding)
-    if photometric == "MONOCHROME1" and not is_ct:
-        signed, bits = int(header.PixelRepresentation), int(header.BitsStored)
-        # Lowest and highest number of the bits add up to 2^bits - 1 without a sign, to -1 with it.
-        stored = (-1 if signed else 2**bits - 1) - stored
-    values = float(header.get("RescaleSlope", 1)) * stored + float(header.get("RescaleIntercept", 0))
-    if not measured.all() and measured.any():
-        values[~measured] = values[measured].min()
-    spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
-    return Measured(
-        torch.from_numpy(np.ascontiguousarray(_turned(values, header), np.float32)),
-        None if spacing is None else (float(spacing[0]), float(spacing[1])),
-        "HU" if is_ct else str(header.get("RescaleType") or "as stored"),
-        str(header.get("PatientID") or ""),
-    )
+
+
+@contextmanager
+def _intact(name: str, kind: str) -> Iterator[None]:
+    """Say in one sentence that a file is damaged, whatever in it a library or the code here stumbles over."""
+    try:
+        yield
+    except CourseError:
+        raise
+    except Exception as error:
+        raise CourseError(
+            f"{name} is no {kind} file, or is truncated or damaged: get it once more."
+        ) from error
+
+
+def _float32(name: str, values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(values, np.float32)
+    if wrong := int((~np.isfinite(converted)).sum()):
+        raise CourseError(
+            f"{name} has {wrong} values that are NaN, infinite or too large: decide what they should be, and "
+            "save it again."
+        )
+    return converted
 
 
 def _content(source: Path | bytes) -> tuple[str, bytes]:
@@ -197,12 +223,12 @@ def _pixels(name: str, header: "Dataset") -> np.ndarray[Any, np.dtype[np.float64
         return header.pixel_array.astype(np.float64)
     except Exception as error:  # no decoder, too few bytes, or nonsense in the tags that describe them
         syntax = header.file_meta.TransferSyntaxUID
-        if syntax.is_compressed:
-            raise CourseError(
-                f"{name} is compressed ({syntax.name}) and nothing installed here can decode it, or it is "
-                "damaged: install pylibjpeg[all], or convert the file with gdcmconv --raw."
-            ) from error
-        raise CourseError(f"{name} is truncated or damaged: get it once more.") from error
+        if not syntax.is_compressed:
+            raise
+        raise CourseError(
+            f"{name} is compressed ({syntax.name}) and nothing installed here can decode it, or it is "
+            "damaged: install pylibjpeg[all], or convert the file with gdcmconv --raw."
+        ) from error
 
 
 def _turned(values: np.ndarray, header: "Dataset") -> np.ndarray:

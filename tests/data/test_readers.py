@@ -66,6 +66,45 @@ class TestNifti:
         assert read.values.shape == (3, 2)
         assert read.spacing == (3.0, 2.0)
 
+    def test_a_coronal_slice_keeps_its_rows(self, tmp_path):
+        """Stored x, z, y = 5, 7, 1: the picture has the head at the top and the right at the left."""
+        affine = np.zeros((4, 4))
+        affine[0, 0], affine[2, 1], affine[1, 2], affine[3, 3] = 2, 3, 4, 1
+        stored = np.arange(35, dtype=np.int16).reshape(5, 7, 1)
+        read = nifti(write(tmp_path / "a.nii", stored, affine), dim=2)
+        assert read.values.tolist() == stored[::-1, ::-1, 0].T.tolist()
+        assert read.spacing == (3.0, 2.0)
+
+    def test_a_sagittal_slice(self, tmp_path):
+        stored = np.arange(12, dtype=np.int16).reshape(1, 3, 4)
+        read = nifti(write(tmp_path / "a.nii", stored), dim=2)
+        assert read.values.tolist() == stored[0, ::-1, ::-1].T.tolist()
+        assert read.spacing == (4.0, 3.0)
+        with pytest.raises(CourseError, match="a volume of three axes is expected"):
+            nifti(tmp_path / "a.nii")
+
+    def test_a_slice_of_two_axes(self, tmp_path):
+        flat = nifti(write(tmp_path / "a.nii", volume()[:, :, 0]), dim=2)
+        assert torch.equal(flat.values, nifti(write(tmp_path / "b.nii", volume()[:, :, :1]), dim=2).values)
+        assert flat.spacing == (3.0, 2.0)
+
+    def test_the_spacing_is_that_of_the_affine(self, tmp_path):
+        content = bytearray(write(tmp_path / "a.nii", volume()).read_bytes())
+        content[80:92] = np.array([9, 9, 9], "<f4").tobytes()  # pixdim
+        assert nifti(bytes(content)).spacing == pytest.approx((4.0, 3.0, 2.0))
+
+    def test_damaged_headers(self, tmp_path):
+        whole = write(tmp_path / "a.nii", volume()).read_bytes()
+        for place, wrong in ((123, b"\x07"), (108, np.float32(np.nan).tobytes())):  # units, place of the data
+            content = bytearray(whole)
+            content[place : place + len(wrong)] = wrong
+            with pytest.raises(CourseError, match="truncated or damaged"):
+                nifti(bytes(content))
+
+    def test_values_too_large_for_float32(self, tmp_path):
+        with pytest.raises(CourseError, match="has 24 values that are NaN, infinite or too large"):
+            nifti(write(tmp_path / "a.nii", np.full((2, 3, 4), 1e300)))
+
     def test_a_fourth_axis_of_one_is_none(self, tmp_path):
         read = nifti(write(tmp_path / "a.nii", volume()[..., None]))
         assert read.values.shape == (4, 3, 2)
@@ -82,7 +121,7 @@ class TestNifti:
     def test_values_that_are_none(self, tmp_path, value):
         array = volume().astype(np.float32)
         array[0, 0, :2] = value
-        with pytest.raises(CourseError, match=r"a\.nii has 2 values that are NaN or infinite"):
+        with pytest.raises(CourseError, match=r"a\.nii has 2 values that are NaN, infinite"):
             nifti(write(tmp_path / "a.nii", array))
 
     @pytest.mark.parametrize(
@@ -182,6 +221,57 @@ class TestDicom:
         assert torch.equal(
             dicom(slice_of_ct(PhotometricInterpretation="MONOCHROME1")).values, dicom(slice_of_ct()).values
         )
+
+    def test_a_unit_is_not_turned_over(self):
+        """Optical density (x 1000): of film, where large is dark."""
+        read = dicom(
+            slice_of_ct(
+                Modality="DX", PhotometricInterpretation="MONOCHROME1", RescaleType="OD", RescaleIntercept=0
+            )
+        )
+        assert read.values[1].tolist() == [1024, 2000, 4095]
+        assert read.unit == "OD (large is dark)"
+
+    def test_an_unspecified_unit_is_none(self):
+        turned = {"Modality": "DX", "PhotometricInterpretation": "MONOCHROME1", "RescaleIntercept": 0}
+        read = dicom(slice_of_ct(RescaleType="US", **turned))
+        assert read.values[1].tolist() == [3071, 2095, 0]
+        assert read.unit == "as stored"
+        assert dicom(slice_of_ct(Modality="PT", RescaleType="BQML")).unit == "BQML"
+
+    @pytest.mark.parametrize("limits", [(0, 1), (1, 0)])
+    def test_padding_may_be_a_range(self, limits):
+        value, limit = limits
+        read = dicom(slice_of_ct(PixelPaddingValue=value, PixelPaddingRangeLimit=limit))
+        assert read.values.tolist() == [[-1022, -1022, -1022], [0, 976, 3071]]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"PixelSpacing": [0.7]},
+            {"ImageOrientationPatient": [1, 0, 0]},
+            {"Modality": "DX", "BitsStored": None, "PhotometricInterpretation": "MONOCHROME1"},
+        ],
+    )
+    def test_damaged_headers(self, changes):
+        with pytest.raises(CourseError, match="truncated or damaged"):
+            dicom(slice_of_ct(**changes))
+
+    def test_empty_rescale(self):
+        with pytest.raises(CourseError, match="CT without rescale slope"):
+            dicom(slice_of_ct(RescaleSlope=""))
+        assert dicom(slice_of_ct(RescaleSlope="", Modality="DX")).values[0].tolist() == [-1024, -1023, -1022]
+
+    def test_no_transfer_syntax(self):
+        content = slice_of_ct()
+        at = content.index(b"\x02\0\x10\0UI")
+        length = 8 + int.from_bytes(content[at + 6 : at + 8], "little")
+        with pytest.raises(CourseError, match="truncated or damaged"):
+            dicom(content[:at] + content[at + length :])
+
+    def test_values_too_large_for_float32(self):
+        with pytest.raises(CourseError, match="values that are NaN, infinite or too large"):
+            dicom(slice_of_ct(RescaleSlope=1e300))
 
     def test_padding_becomes_the_smallest_measured_value(self):
         assert dicom(slice_of_ct(PixelPaddingValue=0)).values[0].tolist() == [-1023, -1023, -1022]
