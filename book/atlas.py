@@ -71,9 +71,12 @@ def sheets(card: Card) -> tuple[list[Sheet], str]:
         groups = [real.images[_evenly((labels == label).nonzero()[:, 0], each)] for label in range(classes)]
         scales, source = real.scales, real.source
     else:
-        kinds = 2 if card.multi_label else len(card.class_names)  # well and ill
-        labels = torch.arange(kinds).repeat(2 * COLUMNS)[: each * classes].sort().values
-        images, scales = _phantoms(card, labels.tolist())
+        if card.multi_label:
+            labels, first = surrogate.population(card, min(card.images, key=card.images.__getitem__), each)
+        else:
+            labels = torch.arange(len(card.class_names)).repeat(each)[: each * classes].sort().values
+            first = 0
+        images, scales = _phantoms(card, labels, first)
         groups, source = list(images.split(each)), "Computed phantoms."
     if card.dim == 3:  # the slice in the middle
         groups = [group[:, :, group.shape[2] // 2] for group in groups]
@@ -96,26 +99,24 @@ def _side(card: Card) -> int:
     return max((side for side in card.files if side <= SIDE), default=min(card.files, default=SIDE))
 
 
-def _phantoms(card: Card, labels: list[int]) -> tuple[torch.Tensor, tuple[Scale, ...]]:
-    module, _, function = card.phantom.partition(".")
-    family = import_module(f"medgan_course.data.phantom.{module}")
+def _phantoms(card: Card, labels: torch.Tensor, first: int) -> tuple[torch.Tensor, tuple[Scale, ...]]:
     size = _side(card) if card.dim == 2 else min(card.files, default=SIDE // 2)  # volumes take their time
     if not card.files:
+        family = import_module(f"medgan_course.data.phantom.{card.phantom}")
         truth = family.phantoms(
-            range(len(labels)),
+            range(first, first + len(labels)),
             size=size,
             seed=surrogate.SEED + 1,
-            labels=labels,
+            labels=labels.tolist(),
             contrasts=card.contrasts,
             **card.knobs,
         )
         images = torch.cat([truth.images[name] for name in card.contrasts], dim=1)
         return images, tuple(truth.scales[name] for name in card.contrasts)
-    render = getattr(family, function or "render")
-    rendered = render(labels, size=size, seed=surrogate.SEED, **card.knobs)
-    pixels = rendered[0] if isinstance(rendered, tuple) else rendered
+    pixels = surrogate.render(card, size, labels, first=first).pixels
     images = pixels[:, None] if pixels.ndim == 1 + card.dim else pixels.movedim(-1, 1)
-    return GREY.normalised(images.float()), (card.scale,)
+    stored = GREY if pixels.dtype == torch.uint8 else card.scale
+    return stored.normalised(images.float()), (card.scale,)
 
 
 def _evenly(positions: torch.Tensor, n: int) -> torch.Tensor:
@@ -205,8 +206,8 @@ def _fingerprint(card: Card) -> str:
         for path in sorted(library.glob("phantom/*.py")):
             digest.update(path.read_bytes())
     for file in card.files.values():
-        path = command.locate(file)
-        digest.update(repr(path and (path.stat().st_size, path.stat().st_mtime_ns)).encode())
+        found = command.locate(file)
+        digest.update(repr(found and (found.stat().st_size, found.stat().st_mtime_ns)).encode())
     return digest.hexdigest()
 
 

@@ -11,8 +11,10 @@ from medgan_course.data.catalogue import Card, card
 from medgan_course.data.layouts import Arrays
 
 SEED = 0
-# Images and volumes in a split; a larger set gets a smaller stand-in with the same shares of classes.
-MOST = {2: 5000, 3: 500}
+# Images and volumes in a split; a larger set gets a smaller stand-in with the same shares of classes, which
+# at its smallest size takes one core 20 s at most. Of images larger than FULL pixels there are fewer still.
+MOST = {2: 2000, 3: 200}
+FULL = 64
 
 _announced: set[tuple[str, int]] = set()
 
@@ -33,6 +35,7 @@ def population(card: Card, split: str, most: int | None = None) -> tuple[Tensor,
         The split; no subject is in two.
     most : int, optional
         If the split has more images, so many subjects, with its shares of classes and at least one of each.
+        As many as there are classes, if that is more.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def population(card: Card, split: str, most: int | None = None) -> tuple[Tensor,
     """
     position = list(card.counts).index(split)
     first = sum(list(card.images.values())[:position])
-    n = card.images[split] if most is None else min(most, card.images[split])
+    n = card.images[split] if most is None else min(max(most, 1), card.images[split])
     counts = _shared(card.counts[split], card.images[split], n)
     generator = torch.Generator().manual_seed(SEED + position)
     if card.multi_label:
@@ -58,37 +61,69 @@ def population(card: Card, split: str, most: int | None = None) -> tuple[Tensor,
 
 
 def _shared(counts: tuple[int, ...], images: int, n: int) -> list[int]:
-    """Return the counts among ``n`` images instead of ``images``; the largest takes what rounding leaves."""
-    if n == images:
-        return list(counts)
-    shared = [max(1, round(count * n / images)) for count in counts]
-    shared[shared.index(max(shared))] += round(sum(counts) * n / images) - sum(shared)
+    """Return the counts among ``n`` images instead of ``images``, by largest remainder; none becomes 0."""
+    quotas = [count * n / images for count in counts]
+    shared = [max(min(count, 1), int(quota)) for count, quota in zip(counts, quotas, strict=True)]
+    missing = max(round(sum(quotas)), sum(count > 0 for count in counts)) - sum(shared)
+    for _ in range(abs(missing)):
+        over = [have - quota for have, quota in zip(shared, quotas, strict=True)]
+        if missing > 0:
+            shared[over.index(min(over))] += 1
+        else:
+            shared[max((k for k, have in enumerate(shared) if have > 1), key=over.__getitem__)] -= 1
     return shared
 
 
-@lru_cache(maxsize=4)
-def arrays(name: str, size: int, split: str) -> Arrays:
-    """Compute a split of phantoms, at most :data:`MOST`, with the labels of the real one.
+def render(card: Card, size: int, labels: Tensor, *, first: int = 0) -> Arrays:
+    """Compute an image of a set for each label.
 
-    Nobody is in two splits. Every image is a subject of its own, also where the real set has several images
-    of one. Where an image may have several labels, the phantom is ill if any of them says so, and which it is
-    cannot be seen.
+    The function that the card names returns images, or images and then tensors that are told apart by their
+    type: masks are bool, objects int32, whose image it is int64 and the spacing float32. Where it does not
+    say whose images they are, every image is a subject of its own, also if the real set has several of one.
+
+    Parameters
+    ----------
+    card : Card
+        The set.
+    size : int
+        Image side in pixels.
+    labels : Tensor
+        As :func:`population` returns them.
+    first : int
+        Number of the first subject.
+
+    Returns
+    -------
+    Arrays
+        As a file has them.
     """
-    described = card(name)
-    labels, first = population(described, split, MOST[described.dim])
-    module, _, function = described.phantom.partition(".")
-    render = getattr(import_module(f"medgan_course.data.phantom.{module}"), function or "render")
-    shown = labels.any(dim=1).long() if described.multi_label else labels
-    rendered = render(shown.tolist(), size=size, seed=SEED, first=first, **described.knobs)
-    pixels, *drawn = rendered if isinstance(rendered, tuple) else (rendered,)
-    masks = [one for one in drawn if one.dtype == torch.bool]
+    module, _, function = card.phantom.partition(".")
+    family = import_module(f"medgan_course.data.phantom.{module}")
+    draw = getattr(family, function or "render")
+    drawn = draw(labels.tolist(), size=size, seed=SEED, first=first, **card.knobs)
+    pixels, *others = drawn if isinstance(drawn, tuple) else (drawn,)
+    masks = [one for one in others if one.dtype == torch.bool]
+    rest = {one.dtype: one for one in others}
+    instances = rest.get(torch.int32)
+    if not masks and instances is not None:
+        masks = [instances > 0]
     return Arrays(
         pixels,
         labels,
         mask=torch.stack(masks, dim=1) if len(masks) > 1 else masks[0] if masks else None,
-        subject=first + torch.arange(len(labels)),
-        instances=next((one for one in drawn if one.dtype == torch.int32), None),
+        subject=rest.get(torch.int64, first + torch.arange(len(labels))),
+        instances=instances,
+        spacing=rest.get(torch.float32),
     )
+
+
+@lru_cache(maxsize=4)
+def arrays(name: str, size: int, split: str) -> Arrays:
+    """Compute a split with the labels of the real one, at most :data:`MOST`; nobody is in two splits."""
+    described = card(name)
+    most = int(MOST[described.dim] * min(1.0, (FULL / size) ** described.dim))
+    labels, first = population(described, split, most)
+    return render(described, size, labels, first=first)
 
 
 def announce(card: Card, size: int, reason: str) -> None:

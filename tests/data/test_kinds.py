@@ -101,7 +101,15 @@ def test_a_balance_that_nobody_confirmed_is_not_insisted_on(kind):
     assert data.load("tinymnist").labels.bincount().tolist() == [5, 1]
 
 
-def test_phantoms_with_several_labels(kind, no_network):
+def test_phantoms_with_several_labels(kind, no_network, monkeypatch):
+    """The phantom is given the whole row of each image."""
+
+    def render(labels, *, size, seed, first):
+        rows = torch.tensor(labels)
+        assert rows.sum(dim=0).tolist() == [2, 4]
+        return torch.zeros(len(rows), size, size, dtype=torch.uint8)
+
+    monkeypatch.setattr("medgan_course.data.phantom.chest.render", render)
     kind(MULTI, file=False)
     phantoms = data.load("tinymnist", download=False)
     assert phantoms.is_surrogate

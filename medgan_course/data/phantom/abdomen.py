@@ -305,6 +305,57 @@ def render_organs(
     return torch.cat(images)
 
 
+def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    """Compute CT slices of trunks from the lungs to the kidneys: what stands in for the TCGA lung CT.
+
+    Parameters
+    ----------
+    labels : sequence of int
+        0 without contrast medium, 1 with it, one a subject.
+    size : int
+        Image side in pixels.
+    seed : int
+        Seed of the population.
+    first : int
+        Number of the first subject.
+
+    Returns
+    -------
+    images : Tensor
+        int16 ``(N, size, size)``, in HU, at least -1024.
+    spacing : Tensor
+        float32 ``(N, 2)``: mm from one pixel to the next; fields of view are 320 to 440 mm wide.
+    """
+    widest = 440.0
+    side = size * max(2, fineness(size, FINE[2]))
+    images, spacing = [], []
+    for start in range(0, len(labels), CHUNK[2]):
+        chunk = torch.tensor(labels[start : start + CHUNK[2]])
+        own = Subjects(range(first + start, first + start + len(chunk)), seed)
+        person = _person(own, None)
+        place = own.stream(2)
+        # Three in four show the lungs.
+        level = torch.where(place.uniform(0, 1) < 0.75, place.uniform(85, 165), place.uniform(-20, 85))
+        zoom = place.uniform(320, widest) / widest
+        x, y, _ = _positions(side, 1, widest, HEIGHT, None)
+        none = torch.zeros(len(own), MAX_LESIONS, len(COLUMNS))
+        painted = _trunk(own, person, zoom * x, zoom * y, level, none, side, widest, zoom=zoom)
+        tissues = _shares(painted, size)
+        dose = person.dose * chunk.view(-1, 1, 1)
+        hu = _hounsfield(own.stream(40), dose, tissues, size, widest)[:, 0]
+        # The couch below the back: two shells of a curved board.
+        x, y, _ = _positions(size, 1, widest, HEIGHT, None)
+        x, y, outside = zoom * x, zoom * y, tissues[:, AIR]
+        lowest = torch.where(outside < 0.5, y, -widest).amax(dim=(1, 2), keepdim=True)
+        below = y - lowest - place.uniform(2, 10) + place.uniform(20, 70) * (x / 200) ** 2
+        thick = place.uniform(18, 40)
+        board = bump(below / 2.5) + bump((below - thick) / 2.5)
+        hu = hu + place.uniform(300, 900) * board * outside * (x.abs() < 210)
+        images.append(hu.round().clamp(-1024, 3071).to(torch.int16))
+        spacing.append((zoom * widest / size).view(-1, 1).expand(-1, 2))
+    return torch.cat(images), torch.cat(spacing)
+
+
 # Tissue shares to signal
 # ------------------------------------------------------------------------------------------------------
 
@@ -348,23 +399,18 @@ def _images(
     own: Subjects, person: "_Person", tissues: Tensor, contrasts: Sequence[str], size: int, fov: float
 ) -> dict[str, Tensor]:
     images = {}
-    outside = tissues[:, AIR : AIR + 1]
     for number, name in enumerate(CONTRASTS):
         if name not in contrasts:
             continue
         # Every contrast has numbers of its own, so its noise does not depend on which others are wanted.
         apart = own.stream(40 + number)
-        texture = 0.8 * apart.field(1, 9.0, size, fov) + 0.6 * apart.field(1, 30.0, size, fov)
+        if name == "ct":
+            images[name] = CT_SCALE.normalised(_hounsfield(apart, person.dose, tissues, size, fov))
+            continue
+        texture = _texture(apart, size, fov)
         varied = apart.normal(3, len(TISSUES))
         sigma = apart.uniform(0.5, 1.0)[:, None]
         space = [size] * own.dim
-        if name == "ct":
-            hu, gain = columns("hu", "gain", device=own.device)
-            value = hu + person.dose.view(-1, 1) * gain
-            clean = torch.einsum("nk,nk...->n...", value, tissues)[:, None]
-            noise = apart.normal(1, *space)
-            images[name] = CT_SCALE.normalised(clean + 5 * (1 - outside) * texture + 11 * sigma * noise)
-            continue
         rho, t1, t2 = columns("pd", "t1", "t2", device=own.device)
         rho = rho * torch.exp(0.01 * varied[:, 0])
         t1, t2 = t1 * torch.exp(0.04 * varied[:, 1]), t2 * torch.exp(0.04 * varied[:, 2])
@@ -376,6 +422,20 @@ def _images(
         seen = signal.rician(signal.biased(clean, 0.08 * coil), noise, sigma=0.025 * scale.high * sigma)
         images[name] = scale.normalised(seen)
     return images
+
+
+def _texture(apart: Subjects, size: int, fov: float) -> Tensor:
+    return 0.8 * apart.field(1, 9.0, size, fov) + 0.6 * apart.field(1, 30.0, size, fov)
+
+
+def _hounsfield(apart: Subjects, dose: Tensor, tissues: Tensor, size: int, fov: float) -> Tensor:
+    """Return noisy CT in HU, ``(n, 1, *space)``, after a relative dose of contrast agent."""
+    texture = _texture(apart, size, fov) * (1 - tissues[:, AIR : AIR + 1])
+    apart.normal(3, len(TISSUES))  # what MR takes for its tissues, in the same order
+    sigma = apart.uniform(0.5, 1.0)[:, None]
+    hu, gain = columns("hu", "gain", device=apart.device)
+    clean = torch.einsum("nk,nk...->n...", hu + dose.view(-1, 1) * gain, tissues)[:, None]
+    return clean + 5 * texture + 11 * sigma * apart.normal(1, *[size] * apart.dim)
 
 
 # Anatomy
@@ -639,10 +699,11 @@ def _thorax(own: Subjects, body: _Body, inside: Tensor) -> Tensor:
     above = (z > dome + 2 * body.mid[1]) & inside
     beside = (body.column((0.0, 40.0), (36.0, 34.0)) > 1) & ~middle & (heart > 1.12)
     lung = above & beside & (z > 15)
-    body.fill(lung, LUNG)
-    # Vessels of the lung, denser towards its root.
+    # Vessels of the lung, denser towards its root; lung does not hide them.
     root = body.ball((55.0, 5.0, 130.0), (65.0, 65.0, 75.0), mirrored=True)
-    body.fill(lung & (body.fine[0] + 0.5 * body.fine[1] > 1.3 + 1.1 * root.clamp_max(2)), VEIN)
+    vessels = lung & (body.fine[0] + 0.5 * body.fine[1] > 1.9 + 0.5 * root.clamp_max(2))
+    body.fill(lung & ~vessels, LUNG)
+    body.fill(vessels, VEIN)
     body.fill((heart < 1) & above, MYOCARDIUM)
     left = body.ball((at[0] + 16 * big, at[1] + 2, 112.0), (20 * big, 20 * big, 32.0))
     right = body.ball((at[0] - 12, at[1] - 20 * big, 112.0), (26 * big, 14 * big, 34.0))

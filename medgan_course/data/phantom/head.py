@@ -209,6 +209,36 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tu
     lesion : Tensor
         bool ``(N, size, size)``.
     """
+    return _stripped(labels, size, seed, first, 2)
+
+
+def render_volumes(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    """Compute what stands in for volumes of skull-stripped brains with multiple sclerosis.
+
+    Parameters
+    ----------
+    labels : sequence of int
+        One a subject; all are ill.
+    size : int
+        Side in voxels, of 192 mm.
+    seed : int
+        Seed of the population.
+    first : int
+        Number of the first subject.
+
+    Returns
+    -------
+    images : Tensor
+        uint8 ``(N, size, size, size, 4)``: T1, T1 with gadolinium, T2, FLAIR; the first axis goes up, as in
+        the file.
+    lesion : Tensor
+        bool ``(N, size, size, size)``.
+    """
+    images, lesion = _stripped([1] * len(labels), size, seed, first, 3)
+    return images.flip(1), lesion.flip(1)
+
+
+def _stripped(labels: Sequence[int], size: int, seed: int, first: int, dim: int) -> tuple[Tensor, Tensor]:
     made = phantoms(
         range(first, first + len(labels)),
         size=size,
@@ -217,6 +247,7 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tu
         contrasts=("t1", "t1gd", "t2", "flair"),
         stripped=True,
         fov=192.0,
+        dim=dim,
     )
     grey = torch.cat(list(made.images.values()), dim=1).movedim(1, -1)
     return ((grey + 1) * 127.5).round().to(torch.uint8), made.lesion[:, 0]

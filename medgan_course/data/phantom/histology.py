@@ -68,7 +68,7 @@ LABS = (
 H_AND_E = 4  # of them; the last two stain little but nuclei
 
 CHUNK = 8  # subjects at a time
-FINE = 128  # the least side of the grid on which tissues are painted
+FINE = 112  # the least side of the grid on which tissues are painted
 PLACES = 24  # places for cells a side, in every subject
 
 
@@ -169,7 +169,7 @@ def render_nuclei(labels: Sequence[int], *, size: int, seed: int, first: int = 0
     images : Tensor
         uint8 ``(N, size, size, 3)``.
     instances : Tensor
-        int64 ``(N, size, size)``: a number for every nucleus, 0 for none.
+        int32 ``(N, size, size)``: a number for every nucleus, 0 for none.
     """
     numbers = range(first, first + len(labels))
     # A stream of its own, because these choices are the set's, not the tissue's.
@@ -180,7 +180,7 @@ def render_nuclei(labels: Sequence[int], *, size: int, seed: int, first: int = 0
         numbers, size=size, seed=seed, labels=kinds,
         magnified=(1 + 2.0 * drawn[:, 1] ** 2).tolist(), labs=labs,
     )  # fmt: skip
-    return _bytes(made.images["rgb"]), made.facts["instances"]
+    return _bytes(made.images["rgb"]), made.facts["instances"].int()
 
 
 def _bytes(images: Tensor) -> Tensor:

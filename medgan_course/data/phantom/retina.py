@@ -166,8 +166,19 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
 
 def render_vessels(
     labels: Sequence[int], *, size: int, seed: int, first: int = 0
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute what stands in for CHASE_DB1: healthy eyes, left and right in turn, 30 degrees on the disc.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute what stands in for CHASE_DB1: healthy eyes, 30 degrees wide with the disc in the middle.
+
+    Parameters
+    ----------
+    labels : sequence of int
+        0 left eye, 1 right eye.
+    size : int
+        Image side in pixels.
+    seed : int
+        Seed of the population.
+    first : int
+        Number of the first eye.
 
     Returns
     -------
@@ -176,13 +187,16 @@ def render_vessels(
     first_expert, second_expert : Tensor
         bool ``(N, size, size)``: a pixel that is half vessel, and one that is nearly all vessel: the second
         expert draws narrower and leaves out the finest.
+    child : Tensor
+        int64 ``(N,)``: the first left and the first right eye are of child ``first // 2``, and so on.
     """
     numbers = range(first, first + len(labels))
-    eyes = [number % 2 for number in numbers]
     grades = [0] * len(labels)
-    made = phantoms(numbers, size=size, seed=seed, labels=grades, field=30.0, centre="disc", eyes=eyes)
+    made = phantoms(numbers, size=size, seed=seed, labels=grades, field=30.0, centre="disc", eyes=labels)
     vessels = made.share("artery", "vein")[:, 0]
-    return _bytes(made.images["rgb"]), vessels >= 0.5, vessels >= 0.8
+    right = torch.tensor(list(labels), dtype=torch.int64)
+    child = first // 2 - 1 + torch.where(right == 1, right.cumsum(0), (1 - right).cumsum(0))
+    return _bytes(made.images["rgb"]), vessels >= 0.5, vessels >= 0.8, child
 
 
 def _bytes(images: Tensor) -> Tensor:

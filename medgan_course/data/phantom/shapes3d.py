@@ -1,9 +1,10 @@
-"""Small volumes in the place of four sets of MedMNIST: adrenal glands, vessels, rib fractures and synapses.
+"""Small volumes in the place of five sets: adrenal glands, vessels, rib fractures, synapses and hippocampi.
 
 Adrenal glands and vessels are shapes without grey levels, 0 or 255: a gland is a bent ribbon with two limbs,
 a vessel a winding tube that may branch. Rib fractures are CT around a rib between muscle and lung,
-synapses electron micrographs of cells in contact. Each has the layout and the labels of the set that it
-stands in for, and nothing else of it: no result on them says anything about patients.
+synapses electron micrographs of cells in contact, hippocampi T1-weighted MR. Each has the layout and the
+labels of the set that it stands in for, and nothing else of it: no result on them says anything about
+patients.
 
 Positions are in mm (synapses: in sides of the cube) from the middle of the cube: x along the last axis, y
 along the one before it, z against the first.
@@ -113,6 +114,37 @@ def render_synapse(labels: Sequence[int], *, size: int, seed: int, first: int = 
         uint8 ``(N, size, size, size)``.
     """
     return _chunks(_synapse, labels, size, seed, first)
+
+
+def render_hippocampus(
+    labels: Sequence[int], *, size: int, seed: int, first: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute what stands in for the MSD hippocampi: T1-weighted MR around one for every label.
+
+    Grey levels are drawn, not computed from relaxation times. As in the set, every volume is a box of its own
+    size in a black cube.
+
+    Parameters
+    ----------
+    labels : sequence of int
+        One a subject; there is one class.
+    size : int
+        Side in voxels, of 64 mm.
+    seed : int
+        Seed of the population.
+    first : int
+        Number of the first subject.
+
+    Returns
+    -------
+    images : Tensor
+        uint8 ``(N, size, size, size)``; the axes go up, back and left, as in the file.
+    anterior, posterior : Tensor
+        bool ``(N, size, size, size)``: the two parts of the hippocampus.
+    """
+    parts = [_hippocampus(Subjects([first + i], seed, dim=3), size) for i in range(len(labels))]
+    images, anterior, posterior = (torch.cat(part) for part in zip(*parts, strict=True))
+    return (images.clamp(0, 1) * 255).round().byte(), anterior, posterior
 
 
 def _chunks(
@@ -334,3 +366,62 @@ def _synapse(subjects: Subjects, label: Tensor, size: int) -> Tensor:
     grey = grey - 0.15 * thin * (label == 0)
     measured = blurred(avg_pool3d(grey.clamp_min(0.08)[:, None], factor), 0.45)
     return measured + uniform(0.02, 0.05)[:, None] * subjects.normal(1, size, size, size)
+
+
+def _hippocampus(subjects: Subjects, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    uniform = subjects.uniform
+    x, y, z = grid(size, SIDE, dim=3)
+    edges = (x, y, -z)
+    coarse, fine = subjects.field(4, 9.0, size, SIDE), subjects.field(2, 3.0, size, SIDE)
+    # The frame of the hippocampus, whose head lies in front, below and outwards of its tail.
+    z = -z + uniform(-2, 2) + 1.5 * coarse[:, 0]
+    x, y = x + uniform(-2, 2) + 1.5 * coarse[:, 1], y + uniform(-2, 2)
+    large, lean, bend = uniform(0.88, 1.12), uniform(0.3, 0.55), uniform(0.006, 0.014)
+    share = ((y / large + 18) / 36).clamp(0, 1)
+    along = (share - 0.5) * 36 * large
+    # The axis at ``along``: rising, and bent towards the midline (x < 0) at its end.
+    rise = lean * along + 3 * bump((share - 1.0) / 0.25)
+    aside = 3.5 - bend * (along - 4) ** 2 + 3 * (share - 0.3)
+    u, v, w = (x - aside) / 1.15, y - along, (z - rise) * 1.25
+    radius = large * (3.8 + 2.2 * bump((share - 0.18) / 0.27) + 0.5 * bump((share - 0.9) / 0.1))
+    depth = (u**2 + v**2 + w**2).sqrt() - radius + 0.35 * fine[:, 0]
+    inside = depth < 0
+
+    # Grey levels: white matter with the folded cortex of the temporal lobe.
+    white, grey, fluid = uniform(0.62, 0.74), uniform(0.34, 0.42), uniform(0.08, 0.16)
+    folds = coarse[:, 2] + 0.35 * coarse[:, 3] + 0.035 * (x - 6) - 0.5
+    shown = white + 0.0 * folds
+    lateral = (u**2 + w**2).sqrt() > 12
+    shown = torch.where((folds.abs() < 0.42) & lateral, grey, shown)
+    shown = torch.where((folds.abs() < 0.12) & lateral, fluid, shown)
+    # The parahippocampal gyrus below it, and the amygdala in front.
+    below = ((x - aside + 5) ** 2 + (z - rise + 9) ** 2).sqrt() - 3.0 + 0.4 * fine[:, 1]
+    shown = torch.where((below < 6.0) & (z < rise - 2), grey, shown)
+    shown = torch.where((below > 5.2) & (below < 6.2) & (x < aside - 3), fluid, shown)
+    shown = torch.where(below < 1.2, white, shown)
+    amygdala = ((x - 1) ** 2 + (y + 21) ** 2 + (z + 1.0) ** 2).sqrt() < uniform(8, 10)
+    shown = torch.where(amygdala, 1.12 * grey, shown)
+    # The midbrain, with the fluid around it.
+    stem = ((x + 22) ** 2 + (0.8 * (y - 4)) ** 2 + (0.45 * (z - 4)) ** 2).sqrt() - uniform(11, 14)
+    stem = stem + 0.8 * coarse[:, 3]
+    shown = torch.where(stem < uniform(1.0, 3.0) + 1.3 * coarse[:, 2], fluid, shown)
+    shown = torch.where(stem < 0, 0.92 * white + 0.05 * coarse[:, 3], shown)
+    # The temporal horn: a crescent over the outer side; the alveus between it and the hippocampus.
+    over = (u - 1.3) ** 2 + v**2 + (w - uniform(1.0, 2.2)) ** 2
+    shown = torch.where(over.sqrt() < radius + uniform(0.4, 1.6), fluid, shown)
+    shown = torch.where((depth < 1.1) & (w > -1) & (u < 2), 0.9 * white, shown)
+    # Inside, the darker bands of its folded layers.
+    layers = 0.07 * torch.cos(2.1 * u + 1.2 * w + 2 * fine[:, 1])
+    shown = torch.where(inside, 1.02 * grey + layers, shown)
+
+    seen = blurred(shown[:, None], uniform(0.55, 0.9).item() * size / SIDE)[:, 0]
+    seen = seen * (1 + 0.06 * subjects.field(1, 40.0, size, SIDE)[:, 0]) + 0.02 * fine[:, 1]
+    noise = subjects.normal(2, size, size, size) * uniform(0.015, 0.035)[:, None]
+    seen = ((seen + noise[:, 0]) ** 2 + noise[:, 1] ** 2).sqrt() * uniform(0.85, 1.35)
+    halves = (uniform(17.5, 21), uniform(22, 26), uniform(13, 20))
+    box = torch.ones_like(inside)
+    for edge, half in zip(edges, halves, strict=True):
+        box = box & (edge.abs() < half)
+    inside = inside & box
+    front = along < uniform(-3, 3)
+    return seen * box, inside & front, inside & ~front

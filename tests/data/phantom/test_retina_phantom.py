@@ -133,8 +133,9 @@ def test_surrogates_have_the_layout_of_the_sets():
     assert images.shape == (3, 28, 28, 3)
     assert images.dtype == torch.uint8
     assert torch.equal(images[1], retina.render([4], size=28, seed=0, first=8)[0])
-    photographs, first, second = retina.render_vessels([0, 0], size=96, seed=0)
-    assert photographs.shape == (2, 96, 96, 3)
+    photographs, first, second, child = retina.render_vessels([0, 0, 1, 1], size=96, seed=0, first=20)
+    assert photographs.shape == (4, 96, 96, 3)
+    assert child.tolist() == [10, 11, 10, 11]
     assert first.dtype == second.dtype == torch.bool
     assert (first | second).equal(first)
     assert 0.04 < first.float().mean() < 0.14  # CHASE_DB1: 0.06 to 0.09
