@@ -1,24 +1,11 @@
 """The cards are complete, and say what the sets' publishers say."""
 
-import importlib.util
 from html import escape
 
 import pytest
 
 from medgan_course import data
 from medgan_course.data import catalogue
-
-
-@pytest.fixture
-def published(empty_home):
-    """Return medmnist's own table, without the seconds that importing all of medmnist takes."""
-    package = importlib.util.find_spec("medmnist")
-    if package is None:
-        pytest.skip("medmnist is not installed")
-    spec = importlib.util.spec_from_file_location("info", f"{package.submodule_search_locations[0]}/info.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.INFO
 
 
 def medmnist_names():
