@@ -19,24 +19,22 @@ the measured data could not be compared with. Few photons in CT are in
 :mod:`medgan_course.data.kspace`.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, avg_pool3d
 
 from medgan_course.data import kspace
+from medgan_course.data.axes import along_axes, space_axes
 from medgan_course.data.signal import gaussian_psf, poisson
 from medgan_course.errors import CourseError
 
 
 def _axes(images: Tensor, factor: int) -> tuple[int, ...]:
-    if images.ndim not in (4, 5):
-        raise CourseError(
-            "Only images (N, C, H, W) and volumes (N, C, D, H, W) change resolution, "
-            f"not {tuple(images.shape)}."
-        )
-    if factor < 1:
+    if not isinstance(factor, int) or factor < 1:
         raise CourseError(f"factor={factor!r} is no resolution: choose 2, 3, ... times fewer pixels a side.")
-    return tuple(range(2, images.ndim))
+    return space_axes(images)
 
 
 def _check_divides(images: Tensor, factor: int) -> None:
@@ -132,20 +130,23 @@ def bicubic(images: Tensor, factor: int) -> Tensor:
     factor : int
         The factor :math:`s`, how many times more pixels a side.
     """
-    for axis in _axes(images, factor):
-        samples = images.shape[axis]
-        position = torch.arange(samples * factor, dtype=images.dtype, device=images.device) / factor
-        neighbours = position.floor().long()[:, None] + torch.arange(-1, 3, device=images.device)
-        distance = (position[:, None] - neighbours).abs()
-        weights = torch.where(
-            distance <= 1,
-            1.5 * distance**3 - 2.5 * distance**2 + 1,
-            -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2,
-        )
-        matrix = images.new_zeros(samples * factor, samples)
-        matrix.scatter_add_(1, neighbours.clamp(0, samples - 1), weights)
-        images = (images.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
-    return images.contiguous()
+    _axes(images, factor)
+    return along_axes(images, (_convolution(side, factor) for side in images.shape[2:]))
+
+
+@cache
+def _convolution(samples: int, factor: int) -> Tensor:
+    """Return the weights of Keys's convolution, float64 ``(samples * factor, samples)``."""
+    position = torch.arange(samples * factor, dtype=torch.float64) / factor
+    neighbours = position.floor().long()[:, None] + torch.arange(-1, 3)
+    distance = (position[:, None] - neighbours).abs()
+    weights = torch.where(
+        distance <= 1,
+        1.5 * distance**3 - 2.5 * distance**2 + 1,
+        -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2,
+    )
+    matrix = torch.zeros(samples * factor, samples, dtype=torch.float64)
+    return matrix.scatter_add_(1, neighbours.clamp(0, samples - 1), weights)
 
 
 def area_sampled(images: Tensor, factor: int, *, fwhm: float) -> Tensor:

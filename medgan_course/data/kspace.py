@@ -23,28 +23,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from medgan_course.data.axes import space_axes
 from medgan_course.errors import CourseError
 
 
 def fft(images: Tensor) -> Tensor:
     """Return the k-space of images, complex, of the same shape."""
-    axes = _axes(images)
+    axes = space_axes(images)
     return torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(images, axes), dim=axes, norm="ortho"), axes)
 
 
 def ifft(k: Tensor) -> Tensor:
     """Return the complex images of a k-space: the inverse, and the adjoint, of :func:`fft`."""
-    axes = _axes(k)
+    axes = space_axes(k)
     return torch.fft.fftshift(torch.fft.ifftn(torch.fft.ifftshift(k, axes), dim=axes, norm="ortho"), axes)
-
-
-def _axes(images: Tensor) -> tuple[int, ...]:
-    if images.ndim not in (4, 5):
-        raise CourseError(
-            "Only images (N, C, H, W) and volumes (N, C, D, H, W) have a k-space here, "
-            f"not {tuple(images.shape)}."
-        )
-    return tuple(range(2, images.ndim))
 
 
 # Which lines are read
@@ -229,7 +221,7 @@ def translated(k: Tensor, shifts: Tensor) -> Tensor:
         :math:`\mathbf t`, ``(N, lines, d)`` in pixels, along the d axes of space in their order: (y, x) or
         (z, y, x).
     """
-    axes = _axes(k)
+    axes = space_axes(k)
     if shifts.shape != (len(k), k.shape[-2], len(axes)):
         raise CourseError(
             f"Shifts are (N, lines, axes) = {(len(k), k.shape[-2], len(axes))}, not {tuple(shifts.shape)}."
@@ -255,7 +247,7 @@ def rotated(images: Tensor, angles: Tensor) -> Tensor:
     angles : Tensor
         ``(N,)`` in radians; positive turns x towards y, which is clockwise on the screen.
     """
-    _axes(images)
+    space_axes(images)
     *_, height, width = images.shape
     cos, sin = angles.cos(), angles.sin()
     # Positions in [-1, 1] about (side - 1) / 2, the turn about side // 2.

@@ -23,6 +23,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from medgan_course.data.axes import along_axes, space_axes
 from medgan_course.errors import CourseError
 
 _WEIGHTS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
@@ -34,16 +35,16 @@ def split(images: Tensor, levels: int) -> list[Tensor]:
     Parameters
     ----------
     images : Tensor
-        ``(N, C, H, W)`` or ``(N, C, D, H, W)``, of any sides.
+        Floating ``(N, C, H, W)`` or ``(N, C, D, H, W)``, of any sides.
     levels : int
         K, at least 0: each halves the sides, rounded up. The bands are zero-mean by and large, the coarse
         image has the range of the images.
     """
-    smallest = min(images.shape[2:], default=0)
-    if images.ndim not in (4, 5) or not 0 <= levels <= max(smallest - 1, 0).bit_length():
+    smallest = min(images.shape[axis] for axis in space_axes(images))
+    if not 0 <= levels <= max(smallest - 1, 0).bit_length():
         raise CourseError(
-            f"Images {tuple(images.shape)} have no pyramid of {levels} levels: give (N, C, H, W) or "
-            "(N, C, D, H, W), and no more levels than their smallest side can be halved."
+            f"Images {tuple(images.shape)} have no pyramid of {levels} levels: choose 0 or more, and no more "
+            "than their smallest side can be halved."
         )
     bands = []
     for _ in range(levels):
@@ -55,6 +56,8 @@ def split(images: Tensor, levels: int) -> list[Tensor]:
 
 def merge(bands: Sequence[Tensor]) -> Tensor:
     """Return the images whose bands :func:`split` gave: exactly, but for rounding."""
+    if not len(bands):
+        raise CourseError("No bands are no images: give those of split, the coarse image last.")
     *finer, images = bands
     for band in reversed(finer):
         images = band + expand(images, band.shape[2:])
@@ -62,24 +65,19 @@ def merge(bands: Sequence[Tensor]) -> Tensor:
 
 
 def reduce(images: Tensor) -> Tensor:
-    r"""Return images blurred and with every other pixel, :math:`R\\,g`: sides halved and rounded up."""
-    for axis in range(2, images.ndim):
-        matrix = _reduction(images.shape[axis]).to(images)
-        images = (images.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
-    return images.contiguous()
+    r"""Return images blurred and with every other pixel, :math:`R\,g`: sides halved and rounded up."""
+    return along_axes(images, (_reduction(side) for side in images.shape[2:]))
 
 
 def expand(images: Tensor, space: Sequence[int]) -> Tensor:
-    r"""Return images enlarged, :math:`E\\,g`, to ``space``: twice as many pixels a side, or one less."""
-    for axis, side in enumerate(space, start=2):
-        if images.shape[axis] != (side + 1) // 2:
-            raise CourseError(
-                f"Images {tuple(images.shape)} are not half of {tuple(space)} along every axis, so they are "
-                "not the next level of that pyramid."
-            )
-        matrix = _expansion(side).to(images)
-        images = (images.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
-    return images.contiguous()
+    r"""Return images enlarged, :math:`E\,g`, to ``space``: twice as many pixels a side, or one less."""
+    space_axes(images)
+    if tuple(images.shape[2:]) != tuple((side + 1) // 2 for side in space):
+        raise CourseError(
+            f"Images {tuple(images.shape)} are not half of {tuple(space)} along every axis, so they are "
+            "not the next level of that pyramid."
+        )
+    return along_axes(images, (_expansion(side) for side in space))
 
 
 @cache

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+from medgan_course.data.axes import along_axes
+from medgan_course.errors import CourseError
+
 
 def area(images: Tensor, size: int) -> Tensor:
     r"""Return images whose pixels are the means of the areas they cover.
@@ -16,7 +19,7 @@ def area(images: Tensor, size: int) -> Tensor:
     Parameters
     ----------
     images : Tensor
-        ``(N, C, H, W)`` or ``(N, C, D, H, W)``; a volume has a third factor for its depth.
+        Floating ``(N, C, H, W)`` or ``(N, C, D, H, W)``; a volume has a third factor for its depth.
     size : int
         Side of the result, at most that of the images.
 
@@ -24,11 +27,15 @@ def area(images: Tensor, size: int) -> Tensor:
     -------
     Tensor
         ``(N, C, size, size)`` or ``(N, C, size, size, size)``, in the images' range.
+
+    Raises
+    ------
+    CourseError
+        If the images have other axes or whole numbers (convert them with ``.float()``), or for no pixels.
     """
-    for axis in range(2, images.ndim):
-        shares = _shares(images.shape[axis], size).to(images)
-        images = (images.movedim(axis, -1) @ shares.T).movedim(-1, axis)
-    return images.contiguous()
+    if size < 1:
+        raise CourseError(f"Images of size={size!r} have no pixels: choose 1 or more.")
+    return along_axes(images, (_shares(side, size) for side in images.shape[2:]))
 
 
 def _shares(n: int, size: int) -> Tensor:

@@ -1,5 +1,6 @@
 """What the values of an image in [-1, 1] stand for, so that they can be turned back."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -24,13 +25,17 @@ class Scale:
     unit: str
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
+        if not -math.inf < self.low < self.high < math.inf:
             raise CourseError(
                 f"A scale from {self.low} to {self.high} {self.unit} is none: low must be below high."
             )
 
     def normalised(self, values: Tensor) -> Tensor:
-        r"""Map [low, high] to [-1, 1] and clip what lies outside: :math:`2\,(v - low)/(high - low) - 1`."""
+        r"""Map [low, high] to [-1, 1] and clip what lies outside: :math:`2\,(v - low)/(high - low) - 1`.
+
+        Whole numbers, as files store them, become float32.
+        """
+        values = values if values.is_floating_point() else values.float()
         return (2 * (values - self.low) / (self.high - self.low) - 1).clamp(-1, 1)
 
     def restored(self, images: Tensor) -> Tensor:

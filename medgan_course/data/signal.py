@@ -16,6 +16,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from medgan_course.data.axes import along_axes, space_axes
 from medgan_course.errors import CourseError
 
 
@@ -170,22 +171,20 @@ def gaussian_psf(
     Parameters
     ----------
     images : Tensor
-        ``(N, C, H, W)`` or ``(N, C, D, H, W)``.
+        Floating ``(N, C, H, W)`` or ``(N, C, D, H, W)``.
     fwhm : float or sequence of float
         mm; one for all axes, or one for each axis of space. 0 does not blur.
     spacing : float or sequence of float
         Size of the pixels in mm, likewise.
     """
-    axes = range(2, images.ndim)
+    axes = space_axes(images)
     widths, sizes = (_each(value, len(axes)) for value in (fwhm, spacing))
-    if min(widths) < 0 or min(sizes) <= 0:
+    if not all(0 <= width < math.inf for width in widths) or not all(0 < size < math.inf for size in sizes):
         raise CourseError(
             f"A width of {fwhm!r} mm on pixels of {spacing!r} mm is none: give positive numbers."
         )
-    for axis, width, size in zip(axes, widths, sizes, strict=True):
-        blur = _blur(images.shape[axis], width / size / math.sqrt(8 * math.log(2))).to(images)
-        images = (images.movedim(axis, -1) @ blur).movedim(-1, axis)
-    return images.contiguous()
+    sigmas = (width / size / math.sqrt(8 * math.log(2)) for width, size in zip(widths, sizes, strict=True))
+    return along_axes(images, map(_blur, images.shape[2:], sigmas))
 
 
 def _each(value: float | Sequence[float], axes: int) -> tuple[float, ...]:

@@ -1,9 +1,11 @@
 """Area means."""
 
+import pytest
 import torch
 from torch.nn.functional import avg_pool2d, avg_pool3d
 
 from medgan_course.data.resize import area
+from medgan_course.errors import CourseError
 
 
 def test_whole_blocks_are_block_means():
@@ -37,3 +39,8 @@ def test_64_to_28_is_a_block_mean_on_their_common_grid():
     images = torch.rand(2, 1, 64, 64)
     copies = images.repeat_interleave(7, dim=2).repeat_interleave(7, dim=3)
     torch.testing.assert_close(area(images, 28), avg_pool2d(copies, 16), atol=1e-5, rtol=0)
+
+
+def test_no_pixels():
+    with pytest.raises(CourseError, match="size=0 have no pixels"):
+        area(torch.rand(1, 1, 4, 4), 0)
