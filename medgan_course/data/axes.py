@@ -17,8 +17,8 @@ def space_axes(images: Tensor) -> tuple[int, ...]:
     """
     if images.ndim not in (4, 5):
         raise CourseError(
-            f"Images are (N, C, H, W) and volumes (N, C, D, H, W), not {tuple(images.shape)}: give the axes of "
-            "samples and channels too."
+            f"Images are (N, C, H, W) and volumes (N, C, D, H, W), not {tuple(images.shape)}: give "
+            "the axes of samples and channels too."
         )
     return tuple(range(2, images.ndim))
 
@@ -45,7 +45,7 @@ def along_axes(images: Tensor, matrices: Iterable[Tensor]) -> Tensor:
     axes = space_axes(images)
     if not (images.is_floating_point() or images.is_complex()):
         raise CourseError(
-            f"Weighted sums of {images.dtype} would be cut to whole numbers: convert them with .float() first."
+            f"Weighted sums of {images.dtype} would be cut to whole numbers: convert it with .float() first."
         )
     for axis, matrix in zip(axes, matrices, strict=True):
         images = (images.movedim(axis, -1) @ matrix.to(images).T).movedim(-1, axis)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from torch import Tensor
 
 from medgan_course.data import warp
@@ -53,12 +53,13 @@ def stratified(labels: Tensor, n: int, *, seed: int = 0) -> Tensor:
     Raises
     ------
     CourseError
-        If there are no labels, or fewer than ``n``.
+        If there are no labels, fewer than ``n``, or several for a sample.
 
     See Also
     --------
     medgan_course.data.batches.label_budget : equally many of every class, whatever its share.
     """
+    _check(labels)
     if not 0 < n <= len(labels):
         raise CourseError(f"n is {n}, but must lie between 1 and the {len(labels)} samples there are.")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
@@ -86,8 +87,9 @@ def with_counts(labels: Tensor, counts: Sequence[int], *, seed: int = 0) -> Tens
     Raises
     ------
     CourseError
-        If a class has fewer samples than that, or there are labels without a count.
+        If a class has fewer samples than that, there are labels without a count, or several for a sample.
     """
+    _check(labels)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     classes = _classes(labels.cpu()[order], counts)
     return (
@@ -115,10 +117,12 @@ class ClassRatio(Stream[Batch]):
     Raises
     ------
     CourseError
-        If a class has fewer samples than that, or there are labels without a count.
+        If a class has fewer samples than that, there are labels without a count, several for a sample, or not
+        as many as images.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, counts: Sequence[int], *, seed: int = 0) -> None:
+        _check(labels, len(images))
         classes = _classes(labels.cpu(), counts)
         wanted = [(positions.to(images.device), n) for positions, n in zip(classes, counts, strict=True) if n]
         if not wanted:
@@ -154,8 +158,10 @@ def class_balanced(images: Tensor, labels: Tensor, batch_size: int, *, seed: int
     Raises
     ------
     CourseError
-        If the batch cannot be shared out equally, or a class has too few samples, or none.
+        If the batch cannot be shared out equally, a class has too few samples, or none, or there is not one
+        label for each image.
     """
+    _check(labels, len(images))
     classes = int(labels.max()) + 1 if len(labels) else 0
     if not classes or batch_size < 1 or batch_size % classes:
         raise CourseError(
@@ -177,7 +183,8 @@ def kfold_by_subject(
 ) -> list[Fold]:
     """Divide the subjects into ``folds`` parts, each of which is the test set once.
 
-    scikit-learn's ``StratifiedGroupKFold`` does it. Without labels the folds are made equally large instead.
+    scikit-learn does it: ``StratifiedGroupKFold``, or without labels ``GroupKFold`` of the subjects in random
+    order, which makes the folds as equally large as whole subjects allow.
 
     Parameters
     ----------
@@ -198,16 +205,20 @@ def kfold_by_subject(
     Raises
     ------
     CourseError
-        If there are fewer subjects than folds, if no class has a sample for every fold, or if ``labels`` has
-        another length.
+        If there are fewer subjects than folds, if no class has a sample for every fold, or if there is not
+        one subject, and one label, for each sample.
     """
-    people = len(subject.unique())
+    _check(subject, name="subject")
+    _, people_of = subject.cpu().unique(return_inverse=True)
+    people = int(people_of.max()) + 1 if len(subject) else 0
     if not 2 <= folds <= people:
         raise CourseError(f"folds is {folds}, but must lie between 2 and the {people} subjects there are.")
     if labels is None:
-        labels = torch.zeros_like(subject)
-    if labels.shape != subject.shape:
-        raise CourseError(f"There are {len(labels)} labels for {len(subject)} samples: each needs one.")
+        # Of subjects with as many samples, their order decides.
+        order = torch.randperm(people, generator=torch.Generator().manual_seed(seed))
+        parts = GroupKFold(folds).split(np.zeros(len(subject)), groups=order[people_of].numpy())
+        return [Fold(torch.from_numpy(train), torch.from_numpy(test)) for train, test in parts]
+    _check(labels, len(subject))
     classes, most = labels.unique(return_counts=True)
     if most.max() < folds:
         raise CourseError(
@@ -215,11 +226,10 @@ def kfold_by_subject(
             "labels out."
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    people_of, classes_of = (each.cpu().numpy() for each in (subject, labels))
     # It warns of a class with fewer samples than folds, which some folds then lack: as far as subjects allow.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
-        parts = list(splitter.split(np.zeros(len(people_of)), classes_of, people_of))
+        parts = list(splitter.split(np.zeros(len(subject)), labels.cpu().numpy(), people_of.numpy()))
     return [Fold(torch.from_numpy(train), torch.from_numpy(test)) for train, test in parts]
 
 
@@ -368,6 +378,16 @@ class _Parts(tuple):
 
     def __new__(cls, *parts: Tensor) -> "_Parts":
         return super().__new__(cls, parts)
+
+
+def _check(labels: Tensor, samples: int | None = None, *, name: str = "labels") -> None:
+    """Raise unless there is one whole number for each sample."""
+    if labels.ndim != 1 or labels.is_floating_point() or samples not in (None, len(labels)):
+        wanted = "(N,)" if samples is None else f"({samples},)"
+        raise CourseError(
+            f"{name} are {labels.dtype} {tuple(labels.shape)}, but must be whole numbers {wanted}: give one for "
+            "each sample."
+        )
 
 
 def _spread(labels: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ WEIGHTED = [
 @pytest.mark.parametrize("function", WEIGHTED)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64, torch.bool])
 def test_whole_numbers_are_refused(function, dtype):
-    with pytest.raises(CourseError, match=r"convert them with \.float\(\) first"):
+    with pytest.raises(CourseError, match=r"convert it with \.float\(\) first"):
         function(torch.ones(1, 1, 8, 8, dtype=dtype))
 
 

@@ -160,6 +160,48 @@ def test_folds_are_stratified_as_far_as_whole_subjects_allow():
 
 
 @pytest.mark.filterwarnings("error")
+def test_folds_without_labels_are_equally_large():
+    """10 subjects with 1 to 10 samples, 55 in all: 5 folds of 11, for 10 + 1 = 9 + 2 = ... = 11."""
+    subject = torch.repeat_interleave(torch.arange(10) * 7, torch.arange(1, 11))
+    folds = kfold_by_subject(subject, 5, seed=3)
+    assert [len(test) for _, test in folds] == [11] * 5
+    assert torch.cat([test for _, test in folds]).sort().values.tolist() == list(range(55))
+
+
+def test_subjects_alike_go_together_by_the_seed():
+    subject = torch.arange(40).repeat_interleave(3)
+    first, again, other = (
+        [set(subject[test].tolist()) for _, test in kfold_by_subject(subject, 4, seed=seed)]
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert all(len(part) == 10 for part in first)
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(6, 2).long(), torch.zeros(6, 1).long(), torch.zeros(6)])
+def test_not_one_label_a_sample(labels):
+    images = torch.zeros(6, 1, 2, 2)
+    for draw in (
+        lambda: stratified(labels, 2),
+        lambda: with_counts(labels, [2]),
+        lambda: class_balanced(images, labels, 2),
+        lambda: ClassRatio(images, labels, [2]),
+        lambda: kfold_by_subject(torch.arange(6), 2, labels=labels),
+    ):
+        with pytest.raises(CourseError, match=r"labels are .* but must be whole numbers"):
+            draw()
+    with pytest.raises(CourseError, match="subject are"):
+        kfold_by_subject(labels, 2)
+
+
+@pytest.mark.parametrize("n", [0, 5, 7])
+def test_not_as_many_labels_as_images(n):
+    images, labels = torch.zeros(6, 1, 2, 2), torch.zeros(n).long()
+    for draw in (lambda: class_balanced(images, labels, 2), lambda: ClassRatio(images, labels, [2])):
+        with pytest.raises(CourseError, match=r"must be whole numbers \(6,\)"):
+            draw()
+
+
 def test_a_class_of_fewer_samples_than_folds_is_no_noise():
     kfold_by_subject(torch.arange(20), 5, labels=torch.tensor([0] * 18 + [1] * 2))
 
@@ -169,7 +211,7 @@ def test_a_class_of_fewer_samples_than_folds_is_no_noise():
     [
         (1, None, "folds is 1, but must lie between 2 and the 4 subjects"),
         (5, None, "folds is 5"),
-        (2, torch.zeros(7), "7 labels for 8 samples"),
+        (2, torch.zeros(7), r"\(7,\), but must be whole numbers \(8,\)"),
         (3, torch.arange(8) // 2, "None of the 4 classes has 3 samples"),
     ],
 )
