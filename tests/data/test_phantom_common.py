@@ -142,3 +142,79 @@ def test_scale_is_turned_back():
     assert scale.normalised(torch.tensor(3000.0)) == 1
     with pytest.raises(CourseError, match="low must be below high"):
         Scale(1.0, 1.0, "HU")
+
+
+def asked(subjects=(0, 1), **others):
+    return common.checked(
+        "knee",
+        subjects,
+        **{"size": 32, "seed": 0, "classes": ("well", "ill"), "known": ("t1", "ct")} | others,
+    )
+
+
+def test_what_is_asked_for_comes_back_as_lists():
+    got = asked((i for i in (4, 2)), labels=iter(torch.tensor([1, 0])), contrasts=(c for c in ("ct",)))
+    assert (got.numbers, got.labels, got.contrasts, len(got)) == ([4, 2], [1, 0], ("ct",), 2)
+    assert asked([1_000_002]).numbers == [1_000_002]
+    assert asked().labels is None
+    assert asked(None, labels=[1, 1, 0], first=7).numbers == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"subjects": []}, "no subjects"),
+        ({"subjects": None}, "no subjects"),
+        ({"subjects": None, "labels": []}, "no subjects"),
+        ({"subjects": 3}, "subjects is 3: give a list"),
+        ({"subjects": [-1]}, "Subject -1"),
+        ({"subjects": [1_000_003]}, "0 to 1000002"),
+        ({"subjects": [0.5]}, "Subject 0.5 is not a whole number"),
+        ({"labels": [0]}, "2 subjects but 1 labels"),
+        ({"labels": [0, 2]}, r"Label 2 .* 0 \(well\), 1 \(ill\)"),
+        ({"labels": [-1, 0]}, "Label -1"),
+        ({"labels": [0, "1"]}, "Label '1' is not a whole"),
+        ({"size": 15}, "knee needs at least 16"),
+        ({"size": 32.0}, "size 32.0 is not a whole"),
+        ({"size": "64"}, "size '64' is not a whole"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**31}, "seed is 2147483648"),
+        ({"seed": None}, "seed None is not a whole"),
+        ({"contrasts": ("t11",)}, "did you mean 't1'"),
+        ({"contrasts": "ct"}, r"\('ct',\)"),
+        ({"dim": 4}, "dim is 4"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(wrong, sentence):
+    with pytest.raises(CourseError, match=sentence) as caught:
+        asked(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_knob_is_one_number_or_one_for_each():
+    assert common.one_each("severity", 0.5, 3, 0, 1).tolist() == [0.5, 0.5, 0.5]
+    assert common.one_each("severity", (i / 2 for i in range(3)), 3, 0, 1).tolist() == [0.0, 0.5, 1.0]
+    assert common.one_each("tumour", torch.tensor([True, False]), 2, 0, 1).tolist() == [1.0, 0.0]
+    assert common.one_each("tumour", True, 2, 0, 1).tolist() == [1.0, 1.0]
+    for value, sentence in (
+        ([0.5], "3 subjects but 1 of severity"),
+        (1.5, "severity is 1.5: choose a number from 0 to 1"),
+        ([0, 1, float("nan")], "severity is nan"),
+        ("0.5", "severity"),
+        (None, "severity is None"),
+    ):
+        with pytest.raises(CourseError, match=sentence):
+            common.one_each("severity", value, 3, 0, 1)
+    with pytest.raises(CourseError, match="fov is 0: choose a number from 20 to 250 mm"):
+        common.within("fov", 0, 20, 250, "mm")
+
+
+def test_bytes_are_those_of_a_file():
+    assert common.bytes_of(torch.tensor([-1.0, 0.0, 1.0, -0.996])).tolist() == [0, 128, 255, 1]
+
+
+def test_columns_of_a_table():
+    table = {"air": {"t1": 1.0}, "fat": {"t1": 350, "hu": -90.0}}
+    hu, t1 = common.columns(table, "hu", "t1")
+    assert (hu.tolist(), t1.tolist()) == ([0.0, -90.0], [1.0, 350.0])
+    assert common.columns(table, "t1", tissues=("fat",))[0].tolist() == [350.0]

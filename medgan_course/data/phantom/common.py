@@ -10,13 +10,16 @@ equations of :mod:`medgan_course.data.signal`. Lengths are in mm unless a family
 is x, to the right of the image, the one before it y, downwards, and the first of a volume z, from the top
 down.
 
-Subject ``i`` of ``seed`` is the same whatever the batch, its order, the image size, the device (up to
-rounding) and the contrasts asked for.
+Subject ``i`` of ``seed`` is the same whatever the image size and the contrasts asked for, and, up to the
+rounding of sums, whatever the batch, its order and the device.
 """
 
-from collections.abc import Iterable, Sequence
+import operator
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +27,8 @@ from torch import Tensor
 
 from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError, did_you_mean
+
+POPULATION = 1_000_003  # subjects of a seed; the next one would be the first subject of the next seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +114,196 @@ class Phantoms:
         return Phantoms(**together)
 
 
+# What the families are asked
+# --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a family was asked for, made sure of by :func:`checked`.
+
+    Attributes
+    ----------
+    numbers : list of int
+        The subjects.
+    labels : list of int or None
+        The class of each; None where everyone has their own.
+    contrasts : tuple of str
+        The contrasts.
+    """
+
+    numbers: list[int]
+    labels: list[int] | None
+    contrasts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def checked(
+    what: str,
+    subjects: Iterable[int] | None,
+    *,
+    size: int,
+    seed: int,
+    least: int = 16,
+    labels: Iterable[int] | None = None,
+    classes: Sequence[str] = (),
+    first: int = 0,
+    contrasts: Iterable[str] = (),
+    known: Sequence[str] = (),
+    dim: int = 2,
+) -> Asked:
+    """Return what a family is asked for, or say in one sentence what is wrong with it.
+
+    Parameters
+    ----------
+    what : str
+        The family, as in "a head needs at least 16 pixels".
+    subjects : iterable of int or None
+        Numbers of the subjects, from 0 to 1,000,002; None: as many as labels, counted from ``first``.
+    size, least : int
+        Image side in pixels, and the smallest that the family can show.
+    seed : int
+        Seed of the population, a whole number from 0 of fewer than 32 bits.
+    labels : iterable of int, optional
+        A position in ``classes`` for every subject.
+    classes : sequence of str
+        The family's classes.
+    first : int
+        Number of the first subject where ``subjects`` is None.
+    contrasts, known : iterable of str
+        What is asked for, and all that the family has.
+    dim : int
+        Axes of the images: 2 or 3.
+
+    Raises
+    ------
+    CourseError
+        If any of it cannot be.
+    """
+    if dim not in (2, 3):
+        raise CourseError(f"dim is {dim!r}, but a {what} comes as slices, dim=2, or as volumes, dim=3.")
+    if whole("size", size) < least:
+        raise CourseError(f"size is {size}, but a {what} needs at least {least} pixels.")
+    if not 0 <= whole("seed", seed) < 2**31:
+        raise CourseError(f"seed is {seed}: choose a whole number from 0 to {2**31 - 1}.")
+    kinds = None if labels is None else [whole("Label", label) for label in _listed("labels", labels)]
+    if subjects is None:
+        begin = whole("first", first)
+        numbers = list(range(begin, begin + len(kinds or ())))
+    else:
+        numbers = [whole("Subject", number) for number in _listed("subjects", subjects)]
+    if not numbers:
+        raise CourseError("There are no subjects to compute: give at least one number.")
+    for number in numbers:
+        if not 0 <= number < POPULATION:
+            raise CourseError(f"Subject {number} is none: a seed has subjects 0 to {POPULATION - 1}.")
+    if kinds is not None:
+        if len(kinds) != len(numbers):
+            raise CourseError(
+                f"There are {len(numbers)} subjects but {len(kinds)} labels: give one for each."
+            )
+        for kind in kinds:
+            if not 0 <= kind < len(classes):
+                meant = ", ".join(f"{i} ({name})" for i, name in enumerate(classes))
+                raise CourseError(f"Label {kind} is no class of this {what} phantom: choose from {meant}.")
+    if isinstance(contrasts, str):
+        raise CourseError(f"contrasts is {contrasts!r}: give a tuple of names, ({contrasts!r},).")
+    chosen = tuple(contrasts)
+    for name in chosen:
+        if name not in known:
+            raise CourseError(
+                f"The {what} phantom has no contrast {name!r}: {did_you_mean(str(name), known)}"
+            )
+    return Asked(numbers, kinds, chosen)
+
+
+def whole(name: str, value: int) -> int:
+    """Return ``value`` if it is a whole number of any integer type, not a string, a fraction or a list.
+
+    Raises
+    ------
+    CourseError
+        If it is not.
+    """
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError):
+        raise CourseError(f"{name} {value!r} is not a whole number: give one, such as 0 or 64.") from None
+
+
+def within(name: str, value: float, low: float, high: float, unit: str = "") -> float:
+    """Return ``value`` if it is a number from ``low`` to ``high``.
+
+    Raises
+    ------
+    CourseError
+        If it is not.
+    """
+    try:
+        number = float("nan") if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not low <= number <= high:
+        raise CourseError(
+            f"{name} is {value!r}: choose a number from {low:g} to {high:g}{unit and ' ' + unit}."
+        )
+    return number
+
+
+def one_each(name: str, value: float | Iterable[float], n: int, low: float, high: float) -> Tensor:
+    """Return float32 ``(n,)``: ``value`` for everyone if it is one number, else one for each, in [low, high].
+
+    Raises
+    ------
+    CourseError
+        If there are more or fewer than ``n``, or one is out of range.
+    """
+    listed = value.tolist() if isinstance(value, Tensor) else value
+    values = list(listed) if isinstance(listed, Iterable) and not isinstance(listed, str) else [listed] * n
+    if len(values) != n:
+        raise CourseError(f"There are {n} subjects but {len(values)} of {name}: give one for each.")
+    return torch.tensor([within(name, one, low, high) for one in values], dtype=torch.float32)
+
+
+def _listed(name: str, values: Iterable[Any]) -> list[Any]:
+    if not isinstance(values, Iterable):
+        raise CourseError(f"{name} is {values!r}: give a list of whole numbers.")
+    return list(values)
+
+
+def bytes_of(images: Tensor) -> Tensor:
+    """Return images in [-1, 1] as uint8, as files store them: -1 is 0 and 1 is 255."""
+    return ((images + 1) * 127.5).round().to(torch.uint8)
+
+
+# Tissues
+# --------------------------------------------------------------------------------------
+
+
+@cache
+def tissue_table(name: str) -> dict[str, dict[str, Any]]:
+    """Return the values of every tissue in the data file ``name``, such as ``"tissues_body.toml"``."""
+    with open(Path(__file__).parent.parent / name, "rb") as file:
+        return tomllib.load(file)
+
+
+def columns(
+    table: Mapping[str, Mapping[str, Any]],
+    *names: str,
+    tissues: Iterable[str] | None = None,
+    device: torch.device | str | None = None,
+) -> list[Tensor]:
+    """Return values of ``tissues``, or of all: a tensor ``(K,)`` for each name; 0 where there is none."""
+    rows = [table[tissue] for tissue in (table if tissues is None else tissues)]
+    return [torch.tensor([float(row.get(name, 0.0)) for row in rows], device=device) for name in names]
+
+
+# Random numbers, fields, and painting
+# --------------------------------------------------------------------------------------
+
+
 class Subjects:
     """The random numbers of some subjects, one column after the other.
 
@@ -150,7 +345,7 @@ class Subjects:
             raise CourseError("There are no subjects to compute: give at least one number.")
         self.seed, self.dim, self.device = seed, dim, torch.device(device or "cpu")
         # Only the lower 32 bits of a generator's seed count.
-        keys = [seed * 1_000_003 + number for number in self.numbers]
+        keys = [seed * POPULATION + number for number in self.numbers]
         self._generators = [
             torch.Generator().manual_seed(~key * 64 + stream if stream else key) for key in keys
         ]
