@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
 
 from medgan_course import data
 from medgan_course.data import command, surrogate
@@ -92,6 +93,24 @@ def test_stand_in_is_like_the_real_set(name):
             channels = theirs.shape[1] if field == "mask" and theirs.shape[1] > 1 else None
             assert channels in (None, ours.shape[1])
     assert real.subject is None or made.subject is not None
+
+
+def test_what_a_phantom_returns_is_told_apart_by_its_type(monkeypatch):
+    objects = torch.tensor([[[0, 1], [2, 2]]], dtype=torch.int32)
+    pixels, spacing, whose = torch.zeros(1, 2, 2), torch.ones(1, 2), torch.tensor([7])
+    drawn = pixels.byte(), spacing, objects, whose
+    monkeypatch.setattr(histology, "render_nuclei", lambda labels, **rest: drawn)
+    made = surrogate.render(data.card("nuclei"), 2, torch.tensor([0]))
+    assert made.mask.tolist() == [[[False, True], [True, True]]]
+    assert made.instances is objects
+    assert made.spacing is spacing
+    assert made.subject is whose
+    first, second = torch.tensor([[[True]]]), torch.tensor([[[False]]])
+    monkeypatch.setattr(histology, "render_nuclei", lambda labels, **rest: (pixels, first, second))
+    made = surrogate.render(data.card("nuclei"), 1, torch.tensor([0]), first=5)
+    assert made.mask.tolist() == [[[[True]], [[False]]]]
+    assert made.subject.tolist() == [5]
+    assert made.instances is made.spacing is None
 
 
 @pytest.mark.usefixtures("empty_home", "no_network")
@@ -226,11 +245,11 @@ class TestLevels:
         assert torch.equal(own[0], spacing[9])
 
     def test_lungs_have_vessels(self):
-        lungs = abdomen.render_organs([abdomen.CLASSES_2D.index("lung-left")] * 8, size=64, seed=0)
-        middle = lungs[:, 16:40, 36:56].float()  # within the lung, nearly black
-        bright = (middle > 128).float().mean(dim=(1, 2))
-        assert bright.max() > 0
-        assert bright.median() < 0.5
+        hu, _ = abdomen.render_levels([1] * 4, size=128, seed=0)
+        lung = ((hu > -950) & (hu < -780)).float()[:, None]
+        around = avg_pool2d(lung, 7, stride=1, padding=3)[:, 0] > 0.6
+        spots = ((hu > -500) & around).flatten(1).sum(dim=1)
+        assert spots.max() > 10
 
 
 class TestHippocampus:
