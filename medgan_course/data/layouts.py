@@ -85,7 +85,8 @@ def _contents(found: Found, card: Card, side: int, names: tuple[str, ...]) -> Co
     try:
         with zipfile.ZipFile(BytesIO(found.content)) as archive:
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-        if sum(sizes.get(f"{name}.npy", 0) for name in names) > limit:
+        # NumPy would also take a member without the suffix, and unpack it whole.
+        if sum(sizes[f"{name}.npy"] for name in names) > limit:
             raise _unusable(found, f"unpacks to more than {limit >> 20} MiB")
         with np.load(BytesIO(found.content), allow_pickle=False) as file:
             return {name: file[name] for name in names}
@@ -315,9 +316,14 @@ def _check_shapes(found: Found, card: Card, contents: Contents, axes: dict[str, 
     """Refuse arrays that do not belong together: all of one length, images of the right kind and size."""
     first = next(iter(contents))
     space = contents[first].shape[1 : 1 + card.dim]
-    kind = "u" if card.scale == GREY else "i"
+    text, numbers = ("names", "patient"), ("labels", "subject", "instances")
     for name, array in contents.items():
-        kinds = kind if name == first else "U" if name in ("names", "patient") else "iubf"
+        if name == first or name in card.contrasts:
+            kinds = "u" if card.scale == GREY else "i"
+        elif name == "spacing_mm":
+            kinds = "f"
+        else:  # what is neither text nor a number is a mask
+            kinds = "U" if name in text else "iu" if name in numbers else "iub"
         wrong = (
             array.ndim != axes[name] or len(array) != len(contents[first]) or array.dtype.kind not in kinds
         )

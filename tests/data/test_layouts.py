@@ -194,6 +194,45 @@ def test_chase_by_child_with_two_experts():
         layouts.read(found(**(eyes() | {"vessels_2nd": None})), card, 4, "test")
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("busi", {"labels": np.full(3, 0.5, np.float32)}),
+        ("busi", {"masks": np.full((3, 4, 4), 0.5, np.float32)}),
+        ("busi", {"masks": np.zeros((3, 4, 4), bool)}),
+        ("openms3d", {"subject": np.array([4.0, 4, 9])}),
+        ("openms3d", {"flair": np.zeros((3, 4, 4, 4), bool)}),
+        ("openms3d", {"lesion": np.zeros((3, 4, 4, 4), np.float32)}),
+        ("hippocampus", {"labels": np.zeros((3, 4, 4, 4), np.float32)}),
+        ("tcga_lung_ct", {"contrast": np.zeros(3, np.float32)}),
+        ("tcga_lung_ct", {"spacing_mm": np.ones((3, 2), np.uint8)}),
+    ],
+)
+def test_numbers_of_another_kind(name, wrong):
+    """Labels are whole numbers and masks whole numbers or bool: a half is neither."""
+    cube, square = (3, 4, 4, 4), (3, 4, 4)
+    arrays = {
+        "busi": {"images": noise(*square), "masks": noise(*square, high=2), "labels": noise(3, high=1)},
+        "openms3d": {name: noise(*cube) for name in ("t1", "t1gd", "t2", "flair")}
+        | {"lesion": noise(*cube, high=2), "subject": np.array([4, 4, 9])},
+        "hippocampus": {"images": noise(*cube), "labels": noise(*cube, high=3), "names": np.array(["a"] * 3)},
+        "tcga_lung_ct": {
+            "images_hu": noise(*square, kind=np.int16),
+            "patient": np.array(["a"] * 3),
+            "contrast": np.zeros(3, bool),
+            "spacing_mm": np.ones((3, 2), np.float32),
+        },
+    }[name]
+    axes = {key: array.ndim for key, array in (arrays | wrong).items()}
+    card, file = data.card(name), files.Found(Path("set.npz"), b"", "here")
+    layouts._check_shapes(file, card, arrays, axes, 4)
+    if wrong.get("masks") is not None and wrong["masks"].dtype == bool:
+        layouts._check_shapes(file, card, arrays | wrong, axes, 4)
+        return
+    with pytest.raises(CourseError, match="which is not what the set has"):
+        layouts._check_shapes(file, card, arrays | wrong, axes, 4)
+
+
 def test_nuclei_are_counted_one_by_one():
     counts = {"train": (7,), "val": (1,), "test": (2,)}
     instances = noise(10, 4, 4, kind=np.uint16, high=300)

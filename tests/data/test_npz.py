@@ -141,3 +141,13 @@ def test_header_that_declares_terabytes(tiny, path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("train_images.npy", stream.getvalue() + bytes(1000))
     refused(path, "truncated, altered")
+
+
+@pytest.mark.parametrize("name", ["train_images", "train_labels"])
+def test_a_member_without_its_suffix_is_not_unpacked(tiny, path, name, monkeypatch):
+    """NumPy reads ``train_images`` where ``train_images.npy`` is meant, whatever its size."""
+    tiny.write(path, **{name: None})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, bytes(2**22))
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("unpacked"))
+    refused(path, f"has no array .*{name}")
