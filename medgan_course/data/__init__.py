@@ -1,5 +1,6 @@
 """Real image sets, their cards, and the phantoms that stand in for them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -16,6 +17,8 @@ from medgan_course.data.resize import area
 from medgan_course.data.scale import GREY, Scale
 from medgan_course.data.surrogate import surrogates_in_use
 from medgan_course.errors import CourseError, did_you_mean
+
+BLOCK = 32  # images that are made smaller at a time
 
 __all__ = ["Card", "Dataset", "card", "load", "names", "surrogates_in_use"]
 
@@ -290,14 +293,16 @@ def load(
         described,
         size,
         split,
-        _shrunk(_scaled(taken.pixels, described), size),
+        _in_blocks(lambda some: _shrunk(_scaled(some, described), size), taken.pixels, size),
         taken.labels.clone(),
         source,
         is_surrogate=found is None,
         scales=(described.scale,),
         mask=None
         if taken.mask is None
-        else _shrunk(_with_channels(taken.mask, described).float(), size) >= 0.5,
+        else _in_blocks(
+            lambda some: _shrunk(some.float(), size) >= 0.5, _with_channels(taken.mask, described), size
+        ),
         subject=None if taken.subject is None else taken.subject.clone(),
         instances=None if taken.instances is None else _nearest(taken.instances[:, None], size),
         spacing=None if taken.spacing is None else taken.spacing * side / size,
@@ -348,6 +353,13 @@ def _phantoms(name: str, size: int, split: str) -> Phantoms:
         contrasts=described.contrasts,
         **described.knobs,
     )
+
+
+def _in_blocks(change: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
+    """Apply ``change`` to some images at a time if it makes them smaller: whole sets as floats need gigabytes."""
+    if images.shape[2] == size or len(images) <= BLOCK:
+        return change(images)
+    return torch.cat([change(some) for some in images.split(BLOCK)])
 
 
 def _shrunk(images: Tensor, size: int) -> Tensor:

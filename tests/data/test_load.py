@@ -147,6 +147,24 @@ def test_volumes_are_averaged_along_every_axis():
     assert shrunk.sum() == 1 / 8
 
 
+def test_few_images_at_a_time_are_floats_that_are_made_smaller(monkeypatch):
+    monkeypatch.setattr(data, "BLOCK", 3)
+    pixels = torch.arange(7 * 64).view(7, 8, 8).to(torch.uint8)
+    lengths = []
+
+    def change(some):
+        lengths.append(len(some))
+        return data._shrunk(some[:, None].float(), 4)
+
+    small = data._in_blocks(change, pixels, 4)
+    assert lengths == [3, 3, 1]
+    expected = pixels.double().view(7, 4, 2, 4, 2).mean(dim=(2, 4))
+    torch.testing.assert_close(small[:, 0].double(), expected)
+    lengths.clear()
+    data._in_blocks(lambda some: lengths.append(len(some)), pixels, 8)  # large as they are: no copy
+    assert lengths == [7]
+
+
 def test_objects_keep_their_numbers():
     objects = torch.arange(36, dtype=torch.int32).view(1, 1, 6, 6)
     assert data._nearest(objects, 2).flatten().tolist() == [7, 10, 25, 28]
