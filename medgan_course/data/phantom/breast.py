@@ -1,13 +1,24 @@
 r"""A breast ultrasound, computed: layers, speckle, and a mass that is smooth or ragged.
 
-Every tissue has an echogenicity in dB, which attenuation lowers with depth. Speckle is the amplitude of many
-echoes that add up with random phases, so its power is exponentially distributed,
+Every tissue has an echogenicity :math:`E` in dB, which attenuation :math:`\alpha` lowers with depth. Speckle
+is the amplitude of many echoes that add up with random phases, so its power is exponentially distributed; a
+pixel of the display is a mean of :math:`K` of them,
 
-.. math:: L = E(x, y) - \alpha y + 20\,\log_{10}\sqrt{(n_1^2 + n_2^2)/2},
+.. math::
+    L = E(x, y) - \alpha y + 10\,\log_{10}\frac1K\sum_{k=1}^K\frac{n_{1k}^2 + n_{2k}^2}2,
+    \qquad K = 4,
 
-with :math:`n_1, n_2 \sim N(0, 1)`, correlated across the beam (Wagner, Smith, Sandrik & Lopez 1983,
+with :math:`n_{1k}, n_{2k} \sim N(0, 1)`, correlated across the beam (Wagner, Smith, Sandrik & Lopez 1983,
 Statistics of speckle in ultrasound B-scans, IEEE Transactions on Sonics and Ultrasonics 30(3), 156-163). The
 display shows a range of :math:`L` as grey.
+
+Septa between lobules of fat (Cooper's ligaments), ducts in the gland and fasciae in the muscle are the sheets
+on which a phase :math:`\phi` is whole. They reflect most where the beam, which comes from above, meets them
+at right angles: with their half width :math:`w` in image sides,
+
+.. math::
+    \exp\Bigl(-\frac{(\phi-[\phi])^2}{w^2\,\lvert\nabla\phi\rvert^2}\Bigr)
+    \Bigl(\frac{\partial\phi/\partial y}{\lvert\nabla\phi\rvert}\Bigr)^2 .
 
 A benign mass is smooth, wider than tall, dark, and brighter below; a malignant one ragged, taller, and casts
 a shadow. Echogenicities are plausible values without a source. The phantom has the layout of BreastMNIST
@@ -17,17 +28,27 @@ Positions are in image sides: x to the right, y down from the skin.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    bytes_of,
+    checked,
+    fineness,
+    grid,
+    paint,
+    shares,
+)
 from medgan_course.data.scale import GREY
-from medgan_course.errors import CourseError, did_you_mean
 
 CLASSES = ("normal", "benign", "malignant")
+BREASTMNIST = ("malignant", "normal or benign")
 CONTRASTS = ("us",)
 TISSUES = ("mass", "skin", "muscle", "fat", "gland")
 MASS, SKIN, MUSCLE, FAT, GLAND = range(len(TISSUES))
@@ -36,14 +57,16 @@ COLUMNS = ("present", "x", "y", "half width", "half height", "irregularity", "sh
 CHUNK = 16  # subjects at a time
 FINE = 112  # the least side of the grid on which echoes are computed
 WAVES = 9  # of a mass's outline
+ANGLES = 720  # at which it is computed
+SHEET = 0.007  # image sides, half the width of a septum
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
     device: torch.device | str | None = None,
 ) -> Phantoms:
@@ -53,13 +76,13 @@ def phantoms(
 
     Parameters
     ----------
-    subjects : sequence of int
+    subjects : iterable of int
         Numbers of the subjects, from 0.
     size : int
         Image side in pixels, at least 16.
     seed : int
         Seed of the population.
-    labels : sequence of int, optional
+    labels : iterable of int, optional
         0 normal, 1 benign mass, 2 malignant mass. Left out, everyone has their own, a third each.
     contrasts : sequence of str
         "us", or none for the truth alone.
@@ -75,26 +98,17 @@ def phantoms(
     Raises
     ------
     CourseError
-        If there is no such contrast or label, the size is too small, or there is nobody.
+        If a subject, label, size, seed or contrast is none; see :func:`~.common.checked`.
     """
-    for name in contrasts:
-        if name not in CONTRASTS:
-            raise CourseError(
-                f"The breast phantom has no contrast {name!r}: {did_you_mean(name, list(CONTRASTS))}"
-            )
-    if size < 16:
-        raise CourseError(f"size is {size}, but a breast needs at least 16 pixels.")
-    numbers = [int(subject) for subject in subjects]
-    given = None if labels is None else [int(label) for label in labels]
-    if given is not None and (len(given) != len(numbers) or not set(given) <= {0, 1, 2}):
-        raise CourseError(
-            f"{len(numbers)} subjects need as many labels, each 0 (normal), 1 (benign) or 2 (malignant)."
-        )
+    asked = checked(
+        "breast", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=CONTRASTS,
+    )  # fmt: skip
     parts = []
-    for start in range(0, max(len(numbers), 1), CHUNK):
+    for start in range(0, len(asked), CHUNK):
         part = slice(start, start + CHUNK)
-        own = Subjects(numbers[part], seed, device=device)
-        parts.append(_part(own, None if given is None else given[part], size, contrasts))
+        own = Subjects(asked.numbers[part], seed, device=device)
+        parts.append(_part(own, asked.labels and asked.labels[part], size, asked.contrasts))
     return Phantoms.joined(parts)
 
 
@@ -117,9 +131,9 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     Tensor
         uint8 ``(N, size, size)``.
     """
-    numbers = range(first, first + len(labels))
-    benign = Subjects(numbers, seed).stream(3).each(1, 0, 1)[:, 0] < 437 / (437 + 133)
-    kinds = [2 if label == 0 else int(well) for label, well in zip(labels, benign, strict=True)]
+    asked = checked("breast", None, size=size, seed=seed, labels=labels, classes=BREASTMNIST, first=first)
+    benign = Subjects(asked.numbers, seed).stream(3).each(1, 0, 1)[:, 0] < 437 / (437 + 133)
+    kinds = [2 if label == 0 else int(well) for label, well in zip(asked.labels or (), benign, strict=True)]
     return render_masses(kinds, size=size, seed=seed, first=first)[0]
 
 
@@ -144,8 +158,9 @@ def render_masses(labels: Sequence[int], *, size: int, seed: int, first: int = 0
     mask : Tensor
         bool ``(N, size, size)``.
     """
-    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=labels)
-    return GREY.restored(made.images["us"][:, 0]).round().to(torch.uint8), made.lesion[:, 0]
+    asked = checked("breast", None, size=size, seed=seed, labels=labels, classes=CLASSES, first=first)
+    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels)
+    return bytes_of(made.images["us"][:, 0]), made.lesion[:, 0]
 
 
 def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts: Sequence[str]) -> Phantoms:
@@ -157,13 +172,14 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
     label = own if labels is None else torch.tensor(labels, device=device)
     folds = subjects.field(3, 0.22, side, 1.0)
     grains = subjects.field(2, 0.045, side, 1.0)
+    lobes = subjects.field(2, 0.07, side, 1.0)
     streaks = interpolate(subjects.normal(3, 36, 7), (side, side), mode="bicubic", align_corners=False)
 
     # Layers from the skin down; lobules of fat in the gland.
     tilt = uniform(-0.1, 0.1)
-    depth = y + 0.035 * folds[:, 0] + 0.012 * streaks[:, 1] + tilt * (x - 0.5)
+    depth = y + 0.05 * folds[:, 0] + 0.008 * streaks[:, 1] + tilt * (x - 0.5)
     skin, gland, muscle = uniform(0.025, 0.06), uniform(0.1, 0.34), uniform(0.55, 0.95)
-    bed = y + 0.03 * folds[:, 1] + uniform(-0.15, 0.15) * (x - 0.5)
+    bed = y + 0.035 * folds[:, 1] + uniform(-0.15, 0.15) * (x - 0.5)
     painted = torch.full((n, side, side), GLAND, dtype=torch.uint8, device=device)
     lobules, many = grains[:, 0] + 0.7 * streaks[:, 0] + 0.6 * folds[:, 2], uniform(0.6, 2.0)
     paint(painted, (depth < gland) | (lobules > many), FAT)
@@ -171,7 +187,7 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
     paint(painted, y < skin, SKIN)
 
     # The mass.
-    mass = _mass(subjects, label, x, y, grains[:, 1])
+    mass = _mass(subjects, label, x, y, skin, lobes, grains[:, 1])
     paint(painted, mass["inside"], MASS)
     tissues = shares(painted, len(TISSUES), factor)
     lesion = tissues[:, MASS : MASS + 1] >= 0.5
@@ -182,15 +198,21 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
         echo = uniform(-13, -7) * fatty
         echo = torch.where(painted == MUSCLE, uniform(-15, -9), echo)
         echo = torch.where(painted == SKIN, uniform(2, 8), echo)
-        echo = echo + 4.5 * streaks[:, 2] + 2.5 * folds[:, 2] + 1.5 * grains[:, 1]
-        # Septa and fasciae: thin bright lines along the layers.
-        septa = bump((streaks[:, 0] + 0.3 * grains[:, 0]) / 0.16) * torch.sigmoid((y - skin) / 0.02)
-        echo = echo + septa * torch.where(painted == GLAND, 4.0, uniform(7, 13))
-        echo = echo + 10 * bump((bed - muscle) / 0.012) + 6 * bump((depth - gland) / 0.012)
+        echo = echo + 2.5 * streaks[:, 2] + 2.5 * folds[:, 2] + 2.0 * grains[:, 1]
+        # Septa of fat hang between skin and gland; ducts and fasciae follow the layers.
+        fat, flesh = painted == FAT, painted == MUSCLE
+        rate = torch.where(fat, uniform(2.5, 5.5), torch.where(flesh, uniform(9, 17), uniform(7, 12)))
+        wild = torch.where(fat, 0.6, torch.where(flesh, 0.14, 0.5))
+        phase = rate * torch.where(flesh, bed, depth) + wild * (lobes[:, 0] + 0.6 * folds[:, 2])
+        bright = torch.where(fat, uniform(9, 17), torch.where(flesh, uniform(8, 16), uniform(4, 12)))
+        broken = (0.75 + 0.4 * streaks[:, 0] + 0.3 * lobes[:, 1]).clamp(0, 1.4)
+        banded = torch.where(fat, 0.0, uniform(1, 5)) * torch.cos(torch.pi * phase)
+        echo = echo + banded + bright * broken * _sheets(phase, side) * (y > skin)
+        echo = echo + 10 * bump((bed - muscle) / 0.012) + 7 * bump((depth - gland) / 0.01)
         echo = (
             echo
-            - uniform(6, 20) * y
-            - uniform(0, 22) * torch.sigmoid((bed - muscle - uniform(0.02, 0.25)) / 0.03)
+            - uniform(14, 36) * y
+            - uniform(0, 18) * torch.sigmoid((bed - muscle - uniform(0.02, 0.25)) / 0.06)
         )
         # Ligaments cast shadows of their own.
         shade = subjects.field(1, 0.1, side, 1.0)[:, 0, :1] * torch.sigmoid((y - 0.3) / 0.12)
@@ -198,11 +220,12 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
         echo = torch.lerp(echo, mass["echo"] + 2.0 * grains[:, 0] - 5 * y, mass["share"])
         echo = echo + mass["rim"] + mass["below"]
         apart = subjects.stream(1)
-        parts = apart.normal(2, side, side + 4)
-        # Echoes blend over the width of the beam.
-        parts = avg_pool2d(parts, (1, 5), stride=1) * 5**0.5
-        speckle = 10 * torch.log10((parts.square().sum(dim=1) / 2).clamp_min(1e-3))
-        level = echo + uniform(0.6, 0.85) * speckle + uniform(29, 36)
+        parts = apart.normal(2, side + 1, side + 3)
+        # Echoes blend over the width of the beam; a pixel of the display averages four of them.
+        parts = avg_pool2d(parts, (1, 3), stride=1) * 3**0.5
+        power = avg_pool2d(parts.square().sum(dim=1, keepdim=True) / 2, 2, stride=1)
+        speckle = 10 * torch.log10(power[:, 0].clamp_min(1e-3))
+        level = echo + speckle + uniform(29, 36)
         images["us"] = avg_pool2d((level / uniform(50, 58)).clamp(0, 1)[:, None], factor) * 2 - 1
 
     return Phantoms(
@@ -220,30 +243,47 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
     )
 
 
-def _mass(subjects: Subjects, label: Tensor, x: Tensor, y: Tensor, grain: Tensor) -> dict[str, Tensor]:
+def _sheets(phase: Tensor, side: int) -> Tensor:
+    """Return how much of thin sheets where ``phase`` is whole is seen, in [0, 1]: most of level ones."""
+    down, across = torch.gradient(phase, spacing=1 / side, dim=(1, 2))
+    steep = torch.addcmul(down.square(), across, across) + 1
+    away = (phase - phase.round()).square()
+    return torch.exp(-away / (SHEET**2 * steep)) * down.square() / steep
+
+
+def _mass(
+    subjects: Subjects, label: Tensor, x: Tensor, y: Tensor, skin: Tensor, bent: Tensor, grain: Tensor
+) -> dict[str, Tensor]:
     """Return where the mass is, its echogenicity, what its rim and its shadow add (dB), and the table."""
     n, uniform = len(subjects), subjects.uniform
     present, malignant = (label > 0).view(n, 1, 1), (label == 2).view(n, 1, 1)
     wide = torch.where(malignant, uniform(0.11, 0.25), 0.06 + 0.17 * uniform(0, 1) ** 1.5)
     tall = wide * torch.where(malignant, uniform(0.7, 1.2), uniform(0.45, 0.8))
     x0, y0 = uniform(0.3, 0.7), uniform(0.26, 0.5)
+    y0 = torch.maximum(y0, skin + 0.04 + 1.1 * tall)  # below the skin
     lean = uniform(-0.3, 0.3)
     u, v = x - x0, y - y0
     u, v = u * lean.cos() + v * lean.sin(), v * lean.cos() - u * lean.sin()
     ragged = torch.where(malignant, uniform(0.35, 1.0), uniform(0.0, 0.15))
+    u, v = u + 0.16 * ragged * wide * bent[:, 0], v + 0.16 * ragged * tall * bent[:, 1]
     # An outline of a few waves; a ragged one has the higher ones too.
     turn = torch.atan2(v / tall, u / wide)
-    swing, phase = subjects.normal(WAVES), subjects.each(WAVES, 0, math.tau)
-    outline = torch.zeros_like(turn)
-    for wave in range(WAVES):
-        amount = (0.05 + 0.075 * ragged) / (wave + 1) ** 0.3 if wave else 0.04
-        amount = amount * torch.where(malignant | torch.tensor(wave < 2, device=x.device), 1.0, 0.25)
-        outline = outline + amount * swing[:, wave].view(n, 1, 1) * torch.cos(
-            (wave + 2) * turn + phase[:, wave].view(n, 1, 1)
-        )
+    # None of the waves is so strong that it alone makes the outline, which would be a square or a star.
+    swing, phase = subjects.each(WAVES, -1.4, 1.4), subjects.each(WAVES, 0, math.tau)
+    # Looked up by the angle: a wave for every pixel would cost more than all else.
+    angles = torch.arange(ANGLES, device=x.device) * (math.tau / ANGLES)
+    wave = torch.arange(WAVES, device=x.device)
+    amount = (0.05 + 0.075 * ragged[:, 0]) / (wave + 1) ** 0.3
+    amount = torch.where(wave == 0, 0.04, amount) * torch.where(malignant[:, 0] | (wave < 2), 1.0, 0.25)
+    waves = torch.cos((wave[:, None] + 2) * angles + phase[..., None])
+    table = ((amount * swing)[..., None] * waves).sum(dim=1)
+    cell = (turn * (ANGLES / math.tau)).floor().long().remainder(ANGLES)
+    outline = table.gather(1, cell.flatten(1)).view_as(turn)
     radius = (
         ((u / wide) ** 2 + (v / tall) ** 2).sqrt() + (0.02 + 0.07 * ragged) * grain - outline.clamp(-0.4, 0.6)
     )
+    # What grows does not reach the skin.
+    radius = radius + 2 * torch.sigmoid((skin + 0.02 - y) / 0.008)
     inside = (radius < 1) & present
     share = torch.sigmoid((1 - radius) / torch.where(malignant, uniform(0.05, 0.16), 0.025)) * present
     shadow = torch.where(malignant, uniform(-18, -3), uniform(1, 10))

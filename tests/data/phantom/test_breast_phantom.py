@@ -78,6 +78,54 @@ def test_malignant_masses_are_ragged_and_tall(population):
     assert population[2].severity.min() > population[1].severity.max()
 
 
+def test_no_mass_reaches_the_skin():
+    made = breast.phantoms(range(64), size=64, seed=3, labels=[1, 2] * 32, contrasts=())
+    assert not made.lesion[:, :, :2].any()  # the skin is at least 1.6 pixels thick
+    assert not (made.lesion & (made.share("skin") > 0.5)).any()
+
+
+def test_no_wave_alone_makes_an_outline():
+    """Squares, stars: one Fourier coefficient of the radius over the angle has most of the power."""
+    made = breast.phantoms(range(64), size=128, seed=3, labels=[2] * 64, contrasts=())
+    x, y = (place + 0.5 for place in breast.grid(128, 1.0))
+    shares = []
+    for mask, row in zip(made.lesion[:, 0], made.lesions[:, 0], strict=True):
+        dx, dy = x - row[1], y - row[2]
+        turn = ((torch.atan2(dy / row[4], dx / row[3]) / (2 * torch.pi)).remainder(1) * 48).long()
+        edge = torch.zeros(48).scatter_reduce(
+            0, turn[mask], ((dx / row[3]) ** 2 + (dy / row[4]) ** 2).sqrt()[mask], "amax"
+        )
+        power = torch.fft.rfft(edge)[1:13].abs().square()
+        shares.append(power[1:].max() / power.sum())
+    assert max(shares) < 0.65
+
+
+def test_sheets_are_seen_where_the_beam_meets_them_at_right_angles():
+    """Level planes of slope c reflect c^2 / (c^2 + 1), where 1 keeps it finite; upright ones nothing."""
+    x, y = breast.grid(64, 1.0)
+    for phase, seen in ((16 * y + 0.125, 16**2 / (16**2 + 1)), (16 * x + 0.125, 0)):
+        shown = breast._sheets(phase[None], 64)
+        assert shown.max() == pytest.approx(seen, abs=0.01)
+    # Half a sheet's width away along y: exp(-1).
+    away = 16 * (y + 0.5 / 64) + 16 * breast.SHEET
+    assert breast._sheets(away[None], 64).max() == pytest.approx(torch.e**-1, abs=0.02)
+
+
+def test_gland_is_grained_not_peppered():
+    """Logarithms of single powers have dark outliers, skewness -0.8 here; BUSI's images have 0.3."""
+    made = breast.phantoms(range(12), size=128, seed=3, labels=[0] * 12)
+    above = (made.share("gland") == 1) & (torch.arange(128).view(128, 1) < 60)
+    grey = made.images["us"]
+    fine = (grey - torch.nn.functional.avg_pool2d(grey, 5, 1, 2))[above]
+    assert -0.3 < ((fine - fine.mean()) / fine.std()).pow(3).mean() < 0.6
+
+
+def test_echoes_fade_with_depth():
+    """Grey in the third quarter over that in the first: 0.46 in BUSI's images without a mass."""
+    grey = (breast.phantoms(range(24), size=64, seed=3, labels=[0] * 24).images["us"] + 1) / 2
+    assert grey[:, :, 32:48].mean() < 0.75 * grey[:, :, :16].mean()
+
+
 def test_grey_levels_are_those_of_the_set():
     """BreastMNIST, all images: mean 84, standard deviation 55."""
     grey = breast.render([0, 1, 1, 1] * 10, size=28, seed=0).float()
@@ -103,12 +151,31 @@ def test_labels_left_out_belong_to_the_subject():
     assert torch.bincount(labels, minlength=3).min() >= 2
 
 
-def test_wrong_arguments():
-    with pytest.raises(CourseError, match="no contrast 'US': did you mean 'us'"):
-        breast.phantoms([0], size=64, seed=0, contrasts=("US",))
-    with pytest.raises(CourseError, match="size is 8"):
-        breast.phantoms([0], size=8, seed=0)
-    with pytest.raises(CourseError, match="no subjects"):
-        breast.phantoms([], size=64, seed=0)
-    with pytest.raises(CourseError, match="1 subjects need as many labels"):
-        breast.phantoms([0], size=64, seed=0, labels=[3])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"contrasts": ("US",)}, "no contrast 'US': did you mean 'us'"),
+        ({"size": 8}, "size is 8"),
+        ({"size": 0}, "size is 0"),
+        ({"subjects": []}, "no subjects"),
+        ({"labels": [3]}, "Label 3 is no class"),
+        ({"labels": [-1]}, "Label -1 is no class"),
+        ({"labels": [0.5]}, "not a whole number"),
+        ({"labels": [0, 1]}, "1 subjects but 2 labels"),
+    ],
+)
+def test_mistakes_are_named(wrong, said):
+    with pytest.raises(CourseError, match=said):
+        breast.phantoms(**({"subjects": [0], "size": 32, "seed": 0} | wrong))
+
+
+@pytest.mark.parametrize("render", [breast.render, breast.render_masses])
+@pytest.mark.parametrize("wrong", [[99], [-1], [0.5], []])
+def test_stand_ins_have_no_other_classes(render, wrong):
+    with pytest.raises(CourseError):
+        render(wrong, size=28, seed=0)
+
+
+def test_subjects_may_come_one_by_one():
+    made = breast.phantoms((i for i in range(2)), size=16, seed=0, labels=iter([1, 2]))
+    assert made.subject.tolist() == [0, 1]
