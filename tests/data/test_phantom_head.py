@@ -325,9 +325,10 @@ def test_surrogate_slices():
         ({"subjects": []}, "no subjects"),
         ({"dim": 4}, "dim is 4"),
         ({"fov": 300.0}, "fov is 300"),
-        ({"labels": [0, 1]}, "1 subjects but 2 of labels"),
-        ({"labels": [2]}, "0 .no lesions. and 1"),
-        ({"severity": [1.5]}, "in .0, 1."),
+        ({"labels": [0, 1]}, "1 subjects but 2 labels"),
+        ({"labels": [2]}, "0 .no lesions., 1 .lesions."),
+        ({"severity": [1.5]}, "severity is 1.5"),
+        ({"fov": 0}, "fov is 0"),
         ({"tumour": [True, False]}, "2 of tumour"),
     ],
 )
@@ -341,3 +342,49 @@ def test_every_number_of_the_table_has_a_source():
     for name, tissue in head.table().items():
         assert {"pd", "t1", "t2", "t2_star", "hu", "fdg", "myelin", "source"} <= set(tissue), name
         assert tissue["source"].startswith(("BrainWeb", "no signal", "to be confirmed"))
+
+
+@pytest.mark.parametrize("render", [head.render, head.render_volumes])
+@pytest.mark.parametrize("labels", [[], [0, -1], [99], 3])
+def test_surrogates_refuse_what_is_no_label(render, labels):
+    with pytest.raises(CourseError):
+        render(labels, size=16, seed=0)
+
+
+def test_lesions_and_tumours_that_are_absent_are_zero_rows():
+    for dim, size in ((2, 32), (3, 16)):
+        made = head.phantoms(
+            range(3), size=size, seed=0, labels=[0, 1, 1], tumour=[True, False, True], dim=dim
+        )
+        assert not made.lesions[0].any()
+        assert not made.lesions[made.lesions[:, :, 0] == 0].any()
+        assert (made.lesions[1, 0] != 0).all()
+        assert not made.facts["tumour"][1].any()
+        assert (made.facts["tumour"][0] != 0).all()
+
+
+@pytest.mark.parametrize(("dim", "wide", "near"), [(2, 44, 32), (3, 22, 16)])
+def test_a_field_of_view_is_a_part_of_the_same_picture(dim, wide, near, monkeypatch):
+    """Pixels of 5 or 10 mm, painted twice as fine in both: the inner ones are the same."""
+    monkeypatch.setattr(head, "FINE", {2: 1, 3: 1})
+    one, other = (
+        head.phantoms([0, 1], size=size, seed=0, contrasts=(), dim=dim, fov=fov, labels=[0, 1]).tissues
+        for size, fov in ((wide, 220.0), (near, 160.0))
+    )
+    inner = slice((wide - near) // 2, (wide + near) // 2)
+    common = one[(..., *[inner] * dim)]
+    assert (common - other).abs().sum(dim=1).mean() < 0.003
+
+
+def test_pet_counts_what_is_in_a_voxel(monkeypatch):
+    """8 counts in a mm3: 5 mm pixels of a slice of 4 mm hold 800, voxels of 10 mm hold 8000."""
+    asked = []
+
+    def pet(activity, noise, **settings):
+        asked.append(settings["counts"])
+        return activity
+
+    monkeypatch.setattr(head.signal, "pet", pet)
+    head.phantoms([0], size=44, seed=0, contrasts=("fdg",))
+    head.phantoms([0], size=22, seed=0, contrasts=("fdg",), dim=3)
+    assert asked == pytest.approx([800, 8000])

@@ -14,6 +14,7 @@ Subject ``i`` of ``seed`` is the same whatever the image size and the contrasts 
 rounding of sums, whatever the batch, its order and the device.
 """
 
+import math
 import operator
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -375,7 +376,14 @@ class Subjects:
         """Return ``(n, *shape)`` from N(0, 1)."""
         return torch.stack([torch.randn(*shape, generator=own) for own in self._generators]).to(self.device)
 
-    def field(self, count: int, scale: float, side: int, fov: float) -> Tensor:
+    def field(
+        self,
+        count: int,
+        scale: float,
+        side: int | Sequence[int],
+        fov: float | Sequence[float],
+        extent: float | None = None,
+    ) -> Tensor:
         """Return ``count`` smooth random fields each, ``(n, count, *space)``, of mean 0 and variance 1.
 
         Parameters
@@ -384,21 +392,30 @@ class Subjects:
             Fields for each subject.
         scale : float
             Distance in mm between the points of the cubic spline: what varies varies over about twice that.
-        side, fov : int, float
+        side, fov : int, float, or one for each axis
             Pixels a side, and mm a side: the same field is sampled more or less finely.
+        extent : float, optional
+            Mm that the field covers, at least ``fov``: with the same extent, fields of view show parts of one
+            field. Default: the widest of ``fov``.
         """
-        points = int(fov / scale) + 4
+        if extent is None:
+            extent = fov if isinstance(fov, float | int) else max(fov)
+        points = int(extent / scale) + 4
         return smooth(self.normal(count, *[points] * self.dim), side, fov, (points - 3) * scale)
 
 
-def smooth(points: Tensor, side: int, fov: float, width: float) -> Tensor:
+def smooth(points: Tensor, side: int | Sequence[int], fov: float | Sequence[float], width: float) -> Tensor:
     """Return smooth fields ``(n, c, *space)`` of variance 1 from normal numbers ``(n, c, g, g[, g])``.
 
-    Cubic B-splines through a grid of ``g`` points an axis, whose inner ``g - 3`` cells are ``width`` mm wide.
+    Cubic B-splines through a grid of ``g`` points an axis, whose inner ``g - 3`` cells are ``width`` mm wide,
+    sampled at ``side`` pixels of ``fov`` mm, or one of each for every axis.
     """
-    basis = _splines(points.shape[-1], side, fov, width).to(points)
+    dim = points.ndim - 2
+    sides = [side] * dim if isinstance(side, int) else side
+    fovs = [fov] * dim if isinstance(fov, float | int) else fov
     fields = points
-    for axis in range(2, points.ndim):
+    for axis, pixels, mm in zip(range(2, points.ndim), sides, fovs, strict=True):
+        basis = _splines(points.shape[-1], pixels, mm, width).to(points)
         # The squared weights of a cubic B-spline add up to 151/315 on average, in each direction.
         fields = (fields.movedim(axis, -1) @ basis.T * (315 / 151) ** 0.5).movedim(-1, axis)
     return fields.contiguous()
@@ -443,7 +460,7 @@ def paint(painted: Tensor, where: Tensor, tissue: int) -> None:
     torch.minimum(painted, where.view(torch.uint8).sub(1).bitwise_or_(tissue), out=painted)
 
 
-def shares(painted: Tensor, kinds: int, factor: int) -> Tensor:
+def shares(painted: Tensor, kinds: int, factor: int | Sequence[int]) -> Tensor:
     """Return the share of each of ``kinds`` tissues in every pixel, float32 ``(n, kinds, *space)``.
 
     Parameters
@@ -452,13 +469,14 @@ def shares(painted: Tensor, kinds: int, factor: int) -> Tensor:
         uint8 ``(n, *fine)``: the tissue of every fine pixel.
     kinds : int
         Number of tissues.
-    factor : int
-        Fine pixels a pixel has along each axis.
+    factor : int, or one for each axis
+        Fine pixels a pixel has along the axes.
     """
     n, *fine = painted.shape
-    space = [side // factor for side in fine]
+    factors = [factor] * len(fine) if isinstance(factor, int) else list(factor)
+    space = [side // times for side, times in zip(fine, factors, strict=True)]
     cells = torch.arange(n * torch.Size(space).numel(), device=painted.device).view(n, *space) * kinds
-    for axis in range(1, len(fine) + 1):
-        cells = cells.repeat_interleave(factor, dim=axis)
+    for axis, times in enumerate(factors, 1):
+        cells = cells.repeat_interleave(times, dim=axis)
     counts = torch.bincount((cells + painted).flatten(), minlength=n * torch.Size(space).numel() * kinds)
-    return counts.view(n, *space, kinds).movedim(-1, 1).float().contiguous() / factor ** len(fine)
+    return counts.view(n, *space, kinds).movedim(-1, 1).float().contiguous() / math.prod(factors)

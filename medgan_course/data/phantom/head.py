@@ -29,19 +29,32 @@ the head; z up, 0 at the basal ganglia. No result on it says anything about pati
 """
 
 import math
-import tomllib
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from medgan_course.data import signal
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares, smooth
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    bytes_of,
+    checked,
+    columns,
+    fineness,
+    grid,
+    one_each,
+    paint,
+    shares,
+    smooth,
+    tissue_table,
+    within,
+)  # fmt: skip
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError, did_you_mean
 
 FOV = 220.0  # mm, the side of the image
 CONTRASTS = ("t1", "t2", "pd", "flair", "ct")
@@ -52,8 +65,10 @@ RELAXIVITY = 4.5e-3  # of gadolinium at 1.5 T, l / (mmol ms); to be confirmed
 MAX_LESIONS = 10
 
 EXTENT = 250.0  # mm, what the random fields cover, so that a subject is the same in every field of view
+FOVS = (20.0, EXTENT)
 CHUNK = {2: 4, 3: 1}  # subjects at a time: the maps of one chunk stay in a core's cache
 FINE = {2: 160, 3: 64}  # the least side of the grid on which tissues are painted
+SURFACE = 100  # voxels a side of the fields that the surface of the volume is looked up in
 SLICES = 40.0  # mm from the lowest slice of HEAD2D, at the basal ganglia, to the highest
 
 T1 = {
@@ -70,11 +85,9 @@ PET = {"fwhm": 5.0, "counts": 8.0}  # mm; counts in a mm³ of activity 1
 THICK = 4.0  # mm of head that a slice of PET counts
 
 
-@cache
-def table() -> dict[str, dict[str, float]]:
+def table() -> dict[str, dict[str, Any]]:
     """Return proton density, T1, T2, T2* (ms), HU and the uptakes of every tissue; see ``tissues.toml``."""
-    with open(Path(__file__).parent.parent / "tissues.toml", "rb") as file:
-        return tomllib.load(file)
+    return tissue_table("tissues.toml")
 
 
 TISSUES = tuple(table())
@@ -84,6 +97,7 @@ TISSUES = tuple(table())
 ) = range(len(TISSUES))  # fmt: skip
 PATHOLOGY = (LESION, TUMOUR, NECROSIS, OEDEMA)
 HEALTHY_BRAIN = (CSF, VENTRICLE, GREY, NUCLEI, WHITE)
+CLASSES = ("no lesions", "lesions")
 LESION_COLUMNS = ("present", "side", "outwards", "y", "across", "along", "strength", "z", "high")
 
 
@@ -95,7 +109,7 @@ def phantoms(
     labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
     tumour: Iterable[bool] | bool = False,
-    severity: Iterable[float] | None = None,
+    severity: float | Iterable[float] | None = None,
     stripped: bool = False,
     fov: float = FOV,
     dim: int = 2,
@@ -121,13 +135,13 @@ def phantoms(
         "myelin" (PET of a tracer that binds to myelin).
     tumour : bool, or one for each subject
         Whether there is a tumour with oedema, which pushes its surroundings away.
-    severity : iterable of float, optional
-        Atrophy of each subject in [0, 1], which also lowers the glucose used by the cortex, most at the back
+    severity : float, or one for each subject, optional
+        Atrophy in [0, 1], which also lowers the glucose used by the cortex, most at the back
         and sides; left out, everyone has their own.
     stripped : bool
         Leave out all that is not brain or fluid around it, and scale MR by the brain's strongest tissue.
     fov : float
-        Side of the image in mm, at most 250.
+        Side of the image in mm, from 20 to 250.
     dim : {2, 3}
         Slices or volumes. A subject's slice is not one of their volume.
     device : torch.device or str, optional
@@ -153,39 +167,22 @@ def phantoms(
         If there is no such contrast or dimension, the size is too small, there is nobody, or labels, tumours
         or severities do not fit the subjects.
     """
-    for name in contrasts:
-        if name not in KNOWN:
-            raise CourseError(f"The head phantom has no contrast {name!r}: {did_you_mean(name, KNOWN)}")
-    if dim not in (2, 3):
-        raise CourseError(f"dim is {dim!r}, but a head has slices (2) and volumes (3).")
-    if size < 16:
-        raise CourseError(f"size is {size}, but a head needs at least 16 pixels.")
-    if not 0 < fov <= EXTENT:
-        raise CourseError(f"fov is {fov} mm, but a head has between 0 and {EXTENT:g}.")
-    numbers = [int(number) for number in subjects]
-    n = len(numbers)
-    kinds = _one_each("labels", [0] * n if labels is None else labels, n)
-    if not ((kinds == 0) | (kinds == 1)).all():
-        raise CourseError("Labels of heads are 0 (no lesions) and 1 (lesions).")
-    swollen = _one_each("tumour", [tumour] * n if isinstance(tumour, bool) else tumour, n).bool()
+    asked = checked(
+        "head", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=KNOWN, dim=dim,
+    )  # fmt: skip
+    fov, n = within("fov", fov, *FOVS, "mm"), len(asked)
+    kinds = torch.tensor(asked.labels or [0] * n)
+    swollen = one_each("tumour", tumour, n, 0, 1).bool()
     # Not a number: the subject's own.
-    atrophy = _one_each("severity", [math.nan] * n if severity is None else severity, n).float()
-    if ((atrophy < 0) | (atrophy > 1)).any():
-        raise CourseError("Severities are in [0, 1].")
+    atrophy = torch.full((n,), math.nan) if severity is None else one_each("severity", severity, n, 0, 1)
     parts = []
-    for start in range(0, max(n, 1), CHUNK[dim]):
+    for start in range(0, n, CHUNK[dim]):
         part = slice(start, start + CHUNK[dim])
-        own = Subjects(numbers[part], seed, dim=dim, device=device)
+        own = Subjects(asked.numbers[part], seed, dim=dim, device=device)
         who = (kinds[part].to(own.device), swollen[part].to(own.device), atrophy[part].to(own.device))
-        parts.append(_render(own, *who, size, contrasts, stripped, fov))
+        parts.append(_render(own, *who, size, asked.contrasts, stripped, fov))
     return Phantoms.joined(parts)
-
-
-def _one_each(name: str, values: Iterable[float], n: int) -> Tensor:
-    given = torch.as_tensor(list(values))
-    if len(given) != n:
-        raise CourseError(f"There are {n} subjects but {len(given)} of {name}: give one for each.")
-    return given
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
@@ -209,7 +206,8 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tu
     lesion : Tensor
         bool ``(N, size, size)``.
     """
-    return _stripped(labels, size, seed, first, 2)
+    asked = checked("head", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
+    return _stripped(asked.numbers, asked.labels, size, seed, 2)
 
 
 def render_volumes(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
@@ -234,13 +232,16 @@ def render_volumes(labels: Sequence[int], *, size: int, seed: int, first: int = 
     lesion : Tensor
         bool ``(N, size, size, size)``.
     """
-    images, lesion = _stripped([1] * len(labels), size, seed, first, 3)
+    asked = checked("head", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
+    images, lesion = _stripped(asked.numbers, [1] * len(asked), size, seed, 3)
     return images.flip(1), lesion.flip(1)
 
 
-def _stripped(labels: Sequence[int], size: int, seed: int, first: int, dim: int) -> tuple[Tensor, Tensor]:
+def _stripped(
+    numbers: Sequence[int], labels: Sequence[int] | None, size: int, seed: int, dim: int
+) -> tuple[Tensor, Tensor]:
     made = phantoms(
-        range(first, first + len(labels)),
+        numbers,
         size=size,
         seed=seed,
         labels=labels,
@@ -250,7 +251,7 @@ def _stripped(labels: Sequence[int], size: int, seed: int, first: int, dim: int)
         dim=dim,
     )
     grey = torch.cat(list(made.images.values()), dim=1).movedim(1, -1)
-    return ((grey + 1) * 127.5).round().to(torch.uint8), made.lesion[:, 0]
+    return bytes_of(grey), made.lesion[:, 0]
 
 
 # Tissue shares to signal
@@ -259,7 +260,7 @@ def _stripped(labels: Sequence[int], size: int, seed: int, first: int, dim: int)
 
 @cache
 def _column(name: str, device: torch.device) -> Tensor:
-    return torch.tensor([tissue.get(name, 0.0) for tissue in table().values()], device=device)
+    return columns(table(), name, device=device)[0]
 
 
 def _t1(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
@@ -369,7 +370,7 @@ def _render(
             measured = signal.pet(
                 activity.clamp_min(0),
                 noise[0],
-                counts=PET["counts"] * pixel**2,
+                counts=PET["counts"] * pixel**2 * (THICK if dim == 2 else pixel),
                 fwhm=PET["fwhm"],
                 spacing=pixel,
             )
@@ -447,7 +448,7 @@ def _lesions(own: Subjects, ill: Tensor) -> Tensor:
     rows.append(strength.expand(-1, MAX_LESIONS))
     if own.dim == 3:
         rows += [each(-6, 34), each(2, 6)]
-    return torch.stack([row.float() for row in rows], dim=-1)
+    return torch.stack([row.float() for row in rows], dim=-1) * (present & ill[:, None])[..., None]
 
 
 def _anatomy(
@@ -477,8 +478,9 @@ def _anatomy(
         push = give * radius * bump(from_tumour / (2.2 * radius)) * there / (from_tumour + 3)
         x, y, *rest = (each - push * off for each, off in zip(place, away, strict=True))
         z = rest[0] if dim == 3 else z
-    facts = {"tumour": torch.cat([swollen[:, None].float()]
-             + [each.flatten(1) for each in (*centre, radius, core, soak, give)], dim=1)}  # fmt: skip
+    hidden = (radius.new_ones(radius.shape), *centre, radius, core, soak, give)
+    row = torch.cat([each.flatten(1) for each in hidden], dim=1)
+    facts = {"tumour": row * swollen[:, None]}
     if dim == 2:
         facts["level"] = level.flatten()
 
@@ -611,8 +613,8 @@ def _sheets(
 ) -> Tensor:
     """Return the squared distance in mm to sulci of a volume: sheets across the surface, of uneven depth."""
     # What a point's direction from the centre decides is looked up where it meets the surface.
-    surface = torch.stack([x, y, -z], dim=-1) / (rho[..., None] * fov / 2)
-    random = torch.cat([_fields(own, 1, 8.5, side, fov), _fields(own, 1, 20.0, side, fov)], dim=1)
+    surface = torch.stack([x, y, -z], dim=-1) / (rho[..., None] * EXTENT / 2)
+    random = torch.cat([_fields(own, 1, scale, SURFACE, EXTENT) for scale in (8.5, 20.0)], dim=1)
     f, depth = grid_sample(random, surface, align_corners=False, padding_mode="border").unbind(1)
     slopes = torch.gradient(f, spacing=fov / side, dim=(1, 2, 3))
     steep = torch.addcmul(_square(slopes[0], slopes[1]), slopes[2], slopes[2]).sqrt()
