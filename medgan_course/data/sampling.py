@@ -385,8 +385,8 @@ def _check(labels: Tensor, samples: int | None = None, *, name: str = "labels") 
     if labels.ndim != 1 or labels.is_floating_point() or samples not in (None, len(labels)):
         wanted = "(N,)" if samples is None else f"({samples},)"
         raise CourseError(
-            f"{name} are {labels.dtype} {tuple(labels.shape)}, but must be whole numbers {wanted}: give one for "
-            "each sample."
+            f"{name} are {labels.dtype} {tuple(labels.shape)}, but must be whole numbers {wanted}: give "
+            "one for each sample."
         )
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from medgan_course.data.signal import attenuation, hounsfield, poisson
+from medgan_course.data.signal import attenuation, poisson
 from medgan_course.errors import CourseError
 
 MU_WATER = 0.02059
@@ -136,7 +136,7 @@ def low_dose(
     noise: Tensor,
     *,
     photons: float,
-    spacing: float,
+    spacing: float | Tensor,
     electronic: float = 5.0,
     hann: bool = False,
 ) -> Tensor:
@@ -144,11 +144,13 @@ def low_dose(
 
     .. math::
         N_i = \mathrm{Poisson}\bigl(I_0e^{-p_i}\bigr) + \sigma_e n_i, \qquad
-        \hat p_i = -\ln\frac{\max(N_i, 1)}{I_0}
+        \hat p_i = -\ln\frac{\max(N_i, 1)}{I_0}, \qquad
+        HU' = HU + \frac{1000}{\mu_w}\,\mathrm{FBP}(\hat p - p)
 
-    for the line integrals p of :func:`radon`, and :func:`fbp` of :math:`\hat p`, with a 60 keV beam. Noise
-    grows where rays pass through much bone, as streaks. The image given is taken for the truth: its own noise
-    stays, and is blurred slightly.
+    for the line integrals p of :func:`radon`, with a 60 keV beam. Noise grows where rays pass through much
+    bone, as streaks. The image given is taken for the truth: because :func:`fbp` is linear, the error of the
+    measurement can be reconstructed alone and added, so the truth keeps its own noise and its sharpness, and
+    few views alone leave no streaks. Gradients do not pass counted photons (:func:`~.signal.poisson`).
 
     Parameters
     ----------
@@ -156,19 +158,30 @@ def low_dose(
         ``(N, C, side, side)`` in Hounsfield units.
     noise : Tensor
         ``(2, N, C, views, detectors(side))`` from N(0, 1): for the photons (:func:`~.signal.poisson`) and for
-        the electronics. Its shape says how many views are taken; few of them make streaks of their own.
+        the electronics. Its shape says how many views are taken. Zeros give the median counts, whose image is
+        nearly the truth.
     photons : float
-        :math:`I_0`, photons that a detector counts in a view without a patient: about 1e5 for a full dose,
-        1e4 and less for a low one.
-    spacing : float
-        Size of a pixel in mm.
+        :math:`I_0`, above 0: photons that a detector, as wide as a pixel, counts in a view without a patient.
+        In 30 cm of water, with 360 views of 2.8 mm and ``hann``, the noise is 15 HU for 1e5, a full dose (40
+        HU without ``hann``). It goes as :math:`1/(\Delta\sqrt{I_0V})` for pixels of :math:`\Delta` mm and V
+        views, so smaller pixels need more photons for the same noise.
+    spacing : float or Tensor
+        Size of a pixel in mm, above 0; also one for each image, ``(N,)``, or two that are equal, ``(N, 2)``,
+        as :attr:`medgan_course.data.Dataset.spacing` has them.
     electronic : float
-        :math:`\sigma_e`, in photons.
+        :math:`\sigma_e`, in photons, at least 0.
     hann : bool
         See :func:`fbp`.
     """
-    side, views = hu.shape[-1], noise.shape[-2]
-    sinogram = radon(attenuation(hu, mu_water=MU_WATER), views, spacing=spacing)
+    if not 0 < photons < math.inf or not 0 <= electronic < math.inf:
+        raise CourseError(
+            f"photons={photons!r} and electronic={electronic!r} measure nothing: give photons above 0, and "
+            "0 or more for the electronics."
+        )
+    if noise.ndim != 5:
+        raise CourseError(f"The noise is (2, N, C, views, detectors(side)), not {tuple(noise.shape)}.")
+    side, views, mm = hu.shape[-1], noise.shape[-2], _pixel_sizes(spacing, hu)
+    sinogram = radon(attenuation(hu, mu_water=MU_WATER), views) * mm
     if noise.shape != (2, *sinogram.shape):
         raise CourseError(
             f"The noise is (2, N, C, views, detectors(side)), here {(2, *sinogram.shape)}, "
@@ -176,4 +189,21 @@ def low_dose(
         )
     counted = poisson(photons * torch.exp(-sinogram), noise[0]) + electronic * noise[1]
     measured = -torch.log(counted.clamp_min(1) / photons)
-    return hounsfield(fbp(measured, side, spacing=spacing, hann=hann), mu_water=MU_WATER)
+    return hu + 1000 / MU_WATER * fbp(measured - sinogram, side, hann=hann) / mm
+
+
+def _pixel_sizes(spacing: float | Tensor, images: Tensor) -> Tensor:
+    """Return the pixel size of each image, ``(N, 1, 1, 1)`` or ``(1, 1, 1, 1)``."""
+    sizes = torch.as_tensor(spacing, dtype=images.dtype, device=images.device)
+    if sizes.ndim == 2 and (sizes == sizes[:, :1]).all():
+        sizes = sizes[:, 0]
+    if (
+        sizes.ndim > 1
+        or (sizes.ndim and len(sizes) != len(images))
+        or not ((sizes > 0) & sizes.isfinite()).all()
+    ):
+        raise CourseError(
+            f"spacing={spacing!r} is no size of square pixels in mm: give one above 0, or one for each of "
+            f"the {len(images)} images."
+        )
+    return sizes.reshape(-1, 1, 1, 1)

@@ -117,6 +117,31 @@ def test_water_is_0_and_air_is_minus_1000():
     assert (shown[water].abs() < 60).all()
 
 
+def test_the_truth_keeps_its_sharpness():
+    """With hardly any noise the image is the one given, edges too, however few the views."""
+    hu = 1000 * (disc(32, 10) - 1).float()
+    shown = tomography.low_dose(hu, noise(1, 12, 32), photons=1e12, spacing=2.0)
+    assert (shown - hu).abs().max() < 1
+
+
+def test_a_size_of_pixel_for_each_image():
+    hu = 1000 * (disc(24, 8) - 1).float().expand(2, 1, -1, -1)
+    draws = noise(2, 20, 24)
+    each = torch.tensor([1.0, 3.0])
+    both = tomography.low_dose(hu, draws, photons=1e4, spacing=each)
+    for i in range(2):
+        alone = tomography.low_dose(hu[i : i + 1], draws[:, i : i + 1], photons=1e4, spacing=each[i].item())
+        torch.testing.assert_close(both[i : i + 1], alone, rtol=1e-4, atol=0.1)
+    square = each[:, None].expand(-1, 2)
+    torch.testing.assert_close(tomography.low_dose(hu, draws, photons=1e4, spacing=square), both)
+    for wrong in (0.0, -1.0, torch.ones(3), torch.tensor([[1.0, 2.0], [1.0, 1.0]])):
+        with pytest.raises(CourseError, match="no size of square pixels"):
+            tomography.low_dose(hu, draws, photons=1e4, spacing=wrong)
+    for wrong in ({"photons": 0.0}, {"photons": -1.0}, {"photons": 1e4, "electronic": -1.0}):
+        with pytest.raises(CourseError, match="measure nothing"):
+            tomography.low_dose(hu, draws, spacing=1.0, **wrong)
+
+
 def test_four_times_the_photons_halve_the_noise():
     hu = 1000 * (disc(48, 16) - 1).float().expand(4, 1, -1, -1)
     inside = disc(48, 13)[0, 0] == 1
