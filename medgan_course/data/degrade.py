@@ -1,4 +1,4 @@
-r"""Images of low resolution as scanners and cameras acquire them, the plain ways back, and motion.
+r"""Images of low resolution as scanners and cameras acquire them, and the plain ways back.
 
 An MR scanner that acquires less of k-space (:func:`kspace_crop`) sees the same field of view with fewer,
 larger pixels. Of :math:`n` samples along an axis, :math:`n/s` remain, and low-resolution sample :math:`j`
@@ -12,11 +12,11 @@ A detector of light, X-rays or photon pairs instead blurs and then adds up what 
 :math:`sj+s-1`, so here borders *are* aligned, and torch's ``interpolate(mode="bicubic", antialias=True)``,
 Keys's cubic convolution too, is the plain way back.
 
-All but the last two are linear, and work on images ``(N, C, H, W)`` and volumes ``(N, C, D, H, W)``. Sharp
+All but the last are linear, and work on images ``(N, C, H, W)`` and volumes ``(N, C, D, H, W)``. Sharp
 edges ring in k-space (Gibbs), so values may leave [-1, 1] by a few per cent: they are not clamped, for then
 the measured data could not be compared with. Few photons in CT are in
-:func:`medgan_course.data.tomography.low_dose`, PET in :func:`medgan_course.data.signal.pet`, unread lines in
-:mod:`medgan_course.data.kspace`.
+:func:`medgan_course.data.tomography.low_dose`, PET in :func:`medgan_course.data.signal.pet`, unread
+lines and motion in :mod:`medgan_course.data.kspace`.
 """
 
 from functools import cache
@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, avg_pool3d
 
-from medgan_course.data import kspace
 from medgan_course.data.axes import along_axes, space_axes
 from medgan_course.data.signal import gaussian_psf, poisson
 from medgan_course.errors import CourseError
@@ -193,22 +192,3 @@ def photon_noise(images: Tensor, noise: Tensor, *, counts: float) -> Tensor:
         :math:`c`, photons of a white pixel.
     """
     return 2 / counts * poisson(counts * ((images + 1) / 2).clamp_min(0), noise) - 1
-
-
-def motion(images: Tensor, shifts: Tensor, angles: Tensor, pose: Tensor) -> Tensor:
-    r"""Return magnitude images of a body that moved while its k-space was read line by line.
-
-    .. math:: y = 2\,\Bigl|\mathcal F^{-1} k'\Bigr| - 1
-
-    with the k-space :math:`k'` of the moving signal :math:`(x+1)/2` from
-    :func:`medgan_course.data.kspace.moved`, where the other parameters are explained. Without motion the
-    image stays, but for values below -1.
-
-    Parameters
-    ----------
-    images : Tensor
-        :math:`x` in [-1, 1], -1 standing for no signal.
-    shifts, angles, pose : Tensor
-        Displacements (pixels) and turns (radians) of the poses, and which pose each line saw.
-    """
-    return 2 * kspace.ifft(kspace.moved((images + 1) / 2, shifts, angles, pose)).abs() - 1

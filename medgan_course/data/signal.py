@@ -73,31 +73,19 @@ def enhanced_t1(t1: Tensor, concentration: Tensor, *, relaxivity: float) -> Tens
     return 1 / (1 / t1 + relaxivity * concentration)
 
 
-def hounsfield(mu: Tensor, *, mu_water: float) -> Tensor:
-    r"""Return linear attenuation ``mu`` in Hounsfield units, :math:`HU = 1000\,(\mu - \mu_w)/\mu_w`."""
-    return 1000 * (mu - mu_water) / mu_water
-
-
 def attenuation(hu: Tensor, *, mu_water: float) -> Tensor:
     r"""Return the linear attenuation of values in Hounsfield units, :math:`\mu = \mu_w\,(1 + HU/1000)`.
 
-    The inverse of :func:`hounsfield`; in the unit of ``mu_water``, and not below that of the vacuum, 0.
+    In the unit of ``mu_water``, and not below that of the vacuum, 0.
     """
     return (mu_water * (1 + hu / 1000)).clamp_min(0)
 
 
-def window(values: Tensor, low: float, high: float) -> Tensor:
-    r"""Map [low, high] to [-1, 1] and clip what lies outside: :math:`2\,(v - low)/(high - low) - 1`."""
-    return (2 * (values - low) / (high - low) - 1).clamp(-1, 1)
-
-
-def unwindow(images: Tensor, low: float, high: float) -> Tensor:
-    """Return images in [-1, 1] in the unit that :func:`window` had; what it clipped stays clipped."""
-    return (images + 1) / 2 * (high - low) + low
-
-
 def biased(signal: Tensor, field: Tensor) -> Tensor:
-    r"""Return the signal seen by a coil of uneven sensitivity, :math:`S_b = S\,e^{b(\mathbf r)}`."""
+    r"""Return the signal seen by a coil of uneven sensitivity, :math:`S_b = S\,e^{b(\mathbf r)}`.
+
+    Smooth fields b come from :meth:`medgan_course.data.phantom.common.Subjects.field`.
+    """
     return signal * torch.exp(field)
 
 
@@ -107,6 +95,7 @@ def rician(signal: Tensor, noise: Tensor, *, sigma: Tensor | float) -> Tensor:
     .. math:: m = \sqrt{(S + \sigma n_1)^2 + (\sigma n_2)^2}
 
     Where there is no signal its mean is :math:`\sigma\sqrt{\pi/2}`, so air is not black.
+    Where the magnitude is exactly 0 the gradient is taken to be 0.
 
     Parameters
     ----------
@@ -117,40 +106,9 @@ def rician(signal: Tensor, noise: Tensor, *, sigma: Tensor | float) -> Tensor:
     sigma : Tensor or float
         Standard deviation of the noise, in the signal's unit.
     """
-    return ((signal + sigma * noise[0]) ** 2 + (sigma * noise[1]) ** 2).sqrt()
-
-
-def bias_field(coefficients: Tensor, space: Sequence[int]) -> Tensor:
-    r"""Return the smooth polynomials that :func:`biased` takes, of few coefficients.
-
-    .. math:: b(\mathbf r) = \sum_{i_1\dots i_d} c_{i_1\dots i_d} \prod_{a=1}^d P_{i_a}(u_a)
-
-    with Legendre's polynomials :math:`P_0=1, P_1=u, P_2=(3u^2-1)/2, \dots` of the pixel centres
-    :math:`u_a\in(-1, 1)` along axis a. (MONAI's ``RandBiasField`` is the same, for one image at a time, with
-    numbers of its own.) For fields that vary over a given length in mm take
-    :meth:`medgan_course.data.phantom.common.Subjects.field`.
-
-    Parameters
-    ----------
-    coefficients : Tensor
-        ``(..., k, k)`` or ``(..., k, k, k)``: an axis for each of ``space``, degrees 0 to k - 1.
-    space : sequence of int
-        Pixels along each axis, 2 or 3 of them.
-
-    Returns
-    -------
-    Tensor
-        ``(..., *space)``.
-    """
-    field = coefficients
-    for axis, side in enumerate(space, start=-len(space)):
-        u = (2 * torch.arange(side, dtype=field.dtype, device=field.device) + 1) / side - 1
-        powers = [torch.ones_like(u), u]
-        for degree in range(1, coefficients.shape[axis] - 1):
-            powers.append(((2 * degree + 1) * u * powers[-1] - degree * powers[-2]) / (degree + 1))
-        basis = torch.stack(powers[: coefficients.shape[axis]])
-        field = (field.movedim(axis, -1) @ basis).movedim(-1, axis)
-    return field
+    power = (signal + sigma * noise[0]) ** 2 + (sigma * noise[1]) ** 2
+    nothing = power == 0  # where the root's slope is infinite
+    return power.masked_fill(nothing, 1).sqrt().masked_fill(nothing, 0)
 
 
 def gaussian_psf(

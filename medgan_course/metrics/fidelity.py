@@ -28,7 +28,7 @@ def mae(x: Tensor, y: Tensor, *, mask: Tensor | None = None) -> Tensor:
     .. math:: \frac1{|M|}\sum_{p\in M}|x_p-y_p|
 
     Images in [-1, 1] give an error in [0, 2]; for Hounsfield units convert both first
-    (:func:`medgan_course.metrics.safety.hounsfield`).
+    (:meth:`medgan_course.data.scale.Scale.restored`).
     """
     _check(x, y, mask)
     return _mean((x.double() - y.double()).abs(), mask)

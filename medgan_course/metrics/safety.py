@@ -39,25 +39,6 @@ def measurement_consistency(images: Tensor, measured: Tensor, operator: Callable
     return (again - measured).abs().double().square().flatten(1).mean(1).sqrt()
 
 
-def hounsfield(images: Tensor, *, low: float, high: float) -> Tensor:
-    r"""Return images in [-1, 1] in Hounsfield units.
-
-    .. math:: \mathrm{low}+\frac{x+1}2(\mathrm{high}-\mathrm{low})
-
-    ``mae(hounsfield(x, ...), hounsfield(y, ...), mask=bone)`` is the error of bone in HU, and
-    :func:`medgan_course.metrics.fidelity.bias` tells by how much it is shifted: a dose calculation minds the
-    second more.
-
-    Parameters
-    ----------
-    low, high : float
-        The window that was mapped to [-1, 1]; what lay outside is lost.
-    """
-    if not low < high:
-        raise CourseError(f"A window reaches from low to high, not from {low} to {high} HU.")
-    return low + (images + 1) / 2 * (high - low)
-
-
 @dataclass(frozen=True)
 class LesionErrors:
     """Lesions that a reconstruction added or dropped, according to a fixed detector.

@@ -8,7 +8,6 @@ from medgan_course.data.degrade import (
     area_sampled,
     bicubic,
     kspace_crop,
-    motion,
     photon_noise,
     zero_fill,
 )
@@ -162,22 +161,6 @@ def test_photon_noise_grows_with_the_root_of_the_light():
     # Var = (2 / c)^2 c x = 4 x / c
     torch.testing.assert_close(y.var(dim=(1, 2, 3)), torch.tensor([0.03, 0.01]), rtol=0.02, atol=0)
     assert (photon_noise(torch.full_like(noise, -1.2), noise, counts=100) == -1).all()
-
-
-@pytest.mark.parametrize("space", [(16, 12), (4, 16, 10)])
-def test_motion_of_the_whole_scan_is_a_shift_and_half_of_it_a_ghost(space):
-    images = torch.rand(2, 1, *space, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    shifts = torch.zeros(2, 2, len(space))
-    shifts[:, 1, -2] = 3
-    angles, pose = torch.zeros(2, 2), torch.zeros(2, 16, dtype=torch.long)
-    torch.testing.assert_close(motion(images, shifts, angles, pose), images)
-    torch.testing.assert_close(motion(images, shifts, angles, pose + 1), images.roll(3, -2))
-    # Odd lines moved by 3: (x + x_3)/2 and its ghost (x - x_3)/2 half a field of view away.
-    pose[:, 1::2] = 1
-    x = (images + 1) / 2
-    moved = x.roll(3, -2)
-    expected = ((x + moved) / 2 + ((x - moved) / 2).roll(8, -2)).abs()
-    torch.testing.assert_close(motion(images, shifts, angles, pose), 2 * expected - 1)
 
 
 def test_mistakes_are_sentences():

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
+from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError
 from medgan_course.metrics.fidelity import bias, mae
-from medgan_course.metrics.safety import hounsfield, lesion_errors, measurement_consistency
+from medgan_course.metrics.safety import lesion_errors, measurement_consistency
 
 
 def halved(images):
@@ -48,15 +49,11 @@ def test_a_measurement_of_another_shape_is_refused():
         measurement_consistency(images(2), halved(images(2))[:1], halved)
 
 
-def test_hounsfield_units():
-    x = torch.tensor([[[[-1.0, 0.0, 1.0]]]])
-    hu = hounsfield(x, low=-1000, high=2000)
-    assert hu.flatten().tolist() == [-1000, 500, 2000]
-    shifted = hounsfield(x + 0.01, low=-1000, high=2000)
+def test_errors_in_hounsfield_units():
+    x, scale = torch.tensor([[[[-1.0, 0.0, 1.0]]]]), Scale(-1000, 2000, "HU")
+    hu, shifted = scale.restored(x), scale.restored(x + 0.01)
     assert bias(shifted, hu) == pytest.approx(15, rel=1e-4)
     assert mae(hu, shifted) == pytest.approx(15, rel=1e-4)
-    with pytest.raises(CourseError, match="window"):
-        hounsfield(x, low=100, high=-100)
 
 
 def spots(n, *places, value=1.0):
