@@ -191,7 +191,7 @@ def show(name: str) -> None:
     help="Image side; repeatable. Default: the smallest of each set.",
 )
 def fetch(names: tuple[str, ...], chapters: bool, sizes: tuple[int, ...]) -> None:
-    r"""Bring the files of sets NAME... here, and say at the end which came and which did not.
+    """Bring the files of sets NAME... here, and say at the end which came and which did not.
 
     Files that are here already stay as they are. Give the command again to go on after an interruption. The
     exit status is 1 if anything is missing.
@@ -199,7 +199,7 @@ def fetch(names: tuple[str, ...], chapters: bool, sizes: tuple[int, ...]) -> Non
     \b
     medgan data fetch breastmnist pneumoniamnist --size 64
     medgan data fetch --all-for 04
-    """
+    """  # noqa: D301 (click wants the character itself)
     from medgan_course.data import command
 
     if chapters and sizes:
@@ -219,11 +219,10 @@ def fetch(names: tuple[str, ...], chapters: bool, sizes: tuple[int, ...]) -> Non
     "--from",
     "source",
     type=click.Path(path_type=Path, exists=True),
-    required=True,
-    help="Archive or folder of the original, as its publisher hands it out.",
+    help="Archive or folder of the original, as its publisher hands it out. Default: download it.",
 )
-def prepare(name: str, source: Path) -> None:
-    """Make the file of set NAME from an original that was got by hand."""
+def prepare(name: str, source: Path | None) -> None:
+    """Make the file of set NAME from its original, which some publishers hand out to persons only."""
     from medgan_course.data import command
 
     click.echo(f"Wrote {command.prepare(name, source)}.")

@@ -8,7 +8,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from medgan_course.data import files, layouts, notices, surrogate
+from medgan_course.data import files, layouts, notices, originals, surrogate
 from medgan_course.data.batches import Batches, Paired, Unpaired
 from medgan_course.data.catalogue import Card, card, names, table
 from medgan_course.data.layouts import Arrays
@@ -220,8 +220,9 @@ def load(
     """Load one split of an image set.
 
     The file is taken from the folder that the environment variable ``MEDGAN_DATA`` names, else from
-    ``~/.medmnist``, else downloaded to there from the set's own server. If none of these has it, phantoms of
-    the same shape, counts and labels take its place, and a notice says so. A set that is computed, such as
+    ``~/.medmnist``, else downloaded to there from the set's own server, or made there from the original that
+    is downloaded. If none of these has it, phantoms of the same shape, counts and labels take its place, and
+    a notice says so. A set that is computed, such as
     ``"head2d"``, needs none of this.
 
     Parameters
@@ -265,7 +266,7 @@ def load(
         try:
             if not download:
                 raise files.UnreachableError("download=False forbids to fetch it")
-            found = files.download(file)
+            found = originals.bring(described, file)
         except files.UnreachableError as error:
             reason = f"{file.name} is in no data folder of this machine and {error}"
             surrogate.announce(described, size, reason)
@@ -356,7 +357,7 @@ def _phantoms(name: str, size: int, split: str) -> Phantoms:
 
 
 def _in_blocks(change: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
-    """Apply ``change`` to some images at a time if it makes them smaller: whole sets as floats need gigabytes."""
+    """Apply ``change`` to some images at a time if it makes them smaller: as floats they need gigabytes."""
     if images.shape[2] == size or len(images) <= BLOCK:
         return change(images)
     return torch.cat([change(some) for some in images.split(BLOCK)])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medgan_course.data import catalogue, files, layouts, originals
 from medgan_course.data.catalogue import Card, File
+from medgan_course.data.files import locate
 from medgan_course.errors import CourseError, did_you_mean
 
 Say = Callable[[str], None]
@@ -20,18 +21,26 @@ def listing() -> Iterator[str]:
         images = f"{sum(card.images.values()):,}"
         sizes = " ".join(map(str, card.files)) or "any"
         sizes += " (3-D)" if card.dim == 3 else ""
-        rows.append((card.name, card.content, images, sizes, card.licence, availability(card)))
+        # What is said about the licence in brackets is on the card.
+        licence = card.licence.partition(" (")[0]
+        rows.append((card.name, card.content, images, sizes, licence, availability(card)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def availability(card: Card) -> str:
-    """Return how the set's images are had: "computed", "here", "to fetch", "by hand", or a mixture."""
+    """Return how the set's images are had: "computed", "here", "to fetch", "by hand", or a mixture.
+
+    "damaged" if a file is there that cannot be read.
+    """
     if not card.files:
         return "computed"
     distinct = list(dict.fromkeys(card.files.values()))
-    here = sum(locate(file) is not None for file in distinct)
+    try:
+        here = sum(locate(file) is not None for file in distinct)
+    except files.UnreadableError:
+        return "damaged"
     otherwise = "to fetch" if fetchable(card) else "by hand"
     if here in (0, len(distinct)):
         return "here" if here else otherwise
@@ -125,7 +134,7 @@ def fetch(wanted: Iterable[tuple[str, int | None]], say: Say) -> bool:
     Raises
     ------
     CourseError
-        Before anything is fetched, if there is no such set or size.
+        Before anything is fetched, if there is no such set or size, or MEDGAN_DATA is no readable folder.
     """
     chosen: dict[File, Card] = {}
     for name, size in wanted:
@@ -134,28 +143,50 @@ def fetch(wanted: Iterable[tuple[str, int | None]], say: Say) -> bool:
             say(f"{name} is computed: it needs no file.")
             continue
         chosen[card.file(min(card.files) if size is None else size)] = card
-    missing = {}
+    *shared, (own, _) = files.roots()
+    missing, came = {}, False
     for file, card in chosen.items():
-        path = locate(file)
-        if path is not None:
-            say(f"Here already  {file.name}, {_in_words(path.stat().st_size)}, {path.parent}")
-            continue
-        say(f"Fetching      {file.name}")
         try:
-            path = _fetched(card, file)
+            path = locate(file)
+            if path is not None:
+                say(f"Here already  {file.name}, {_in_words(path.stat().st_size)}, {path.parent}")
+                continue
+            say(f"Fetching      {file.name}")
+            path = originals.bring(card, file).path
+            came = True
             say(f"Came          {file.name}, {_in_words(path.stat().st_size)}, {path.parent}")
         except (CourseError, files.UnreachableError) as error:
             missing[file.name] = f"{error}".rstrip(".")
             say(f"Missing       {file.name}: {missing[file.name]}.")
     if chosen:
         say(f"{len(chosen) - len(missing)} of {len(chosen)} files are here.")
+    if came and shared:
+        root = shared[0][0]
+        say(f"What came lies in {own}, not in MEDGAN_DATA: for other machines copy it to {root}.")
     return not missing
 
 
-def prepare(name: str, source: Path) -> Path:
-    """Make the file of set ``name`` from the archive or folder of its original, and return its path."""
-    catalogue.card(name)
-    return originals.prepare(name, source, files._own_folder())
+def prepare(name: str, source: Path | None) -> Path:
+    """Make the file of set ``name`` from the archive or folder of its original, and return its path.
+
+    Raises
+    ------
+    CourseError
+        Without ``source``, if the original must be got by hand or cannot be downloaded now; else as
+        :func:`medgan_course.data.originals.prepare`.
+    """
+    card = catalogue.card(name)
+    if not card.files:
+        raise CourseError(f"{card.title} is computed: it needs no file.")
+    if fetchable(card) and card.name not in originals.AUTOMATIC:
+        raise CourseError(f"{card.title} is published as the course reads it: medgan data fetch {name}.")
+    try:
+        return originals.prepare(name, source, files.own_folder())
+    except files.UnreachableError as error:
+        raise CourseError(
+            f"The original of {card.title} cannot be downloaded, because {error}: try again, or get it by "
+            f"other means and give it with --from."
+        ) from error
 
 
 def verify(names: Iterable[str], say: Say) -> bool:
@@ -174,14 +205,19 @@ def verify(names: Iterable[str], say: Say) -> bool:
         Whether no file is damaged and no set that was asked for is absent.
     """
     asked = list(names)
-    good = True
+    checked = damaged = absent = 0
     for card in map(catalogue.card, asked or catalogue.names()):
-        here = 0
+        before = checked
         for file, size in {file: size for size, file in card.files.items()}.items():
-            found = files.find(file)
+            try:
+                found = files.find(file)
+            except files.UnreadableError as error:
+                checked, damaged = checked + 1, damaged + 1
+                say(f"damaged      {error}")
+                continue
             if found is None:
                 continue
-            here += 1
+            checked += 1
             md5 = hashlib.md5(found.content, usedforsecurity=False).hexdigest()
             kind = "no checksum" if file.md5 is None else "official" if file.md5 == md5 else "rebuilt"
             try:
@@ -189,41 +225,38 @@ def verify(names: Iterable[str], say: Say) -> bool:
                     layouts.read(found, card, size, split)
                 say(f"{kind:12} {file.name}, MD5 {md5}")
             except CourseError as error:
-                good = False
+                damaged += 1
                 say(f"damaged      {error}")
         if asked and not card.files:
             say(f"computed     {card.name} has no file.")
-        elif asked and not here:
-            good = False
+        elif asked and checked == before:
+            absent += 1
             say(f"absent       No file of {card.name} is here.")
-    return good
+    say(f"{checked} files checked, {damaged} damaged.")
+    return not damaged and not absent
 
 
 def where() -> Iterator[str]:
     """Yield the data roots, and under each the files of the sets that are taken from there."""
-    lying: dict[Path, list[tuple[str, File, Path]]] = {root: [] for root, _ in files._roots()}
+    lying: dict[Path, list[tuple[str, Path]]] = {root: [] for root, _ in files.roots()}
+    unreadable = []
     if len(lying) == 1:
         yield "MEDGAN_DATA is not set."
     for name in catalogue.names():
         for file in dict.fromkeys(catalogue.card(name).files.values()):
-            path = locate(file)
+            try:
+                path = locate(file)
+            except files.UnreadableError as error:
+                unreadable.append(f"damaged: {error}")
+                continue
             if path is not None:
-                root = next(root for root in lying if path.is_relative_to(root))
-                lying[root].append((name, file, path))
+                lying[next(root for root in lying if path.parent in files.folders(root))].append((name, path))
     for root, found in lying.items():
-        total = sum(path.stat().st_size for *_, path in found)
+        total = sum(path.stat().st_size for _, path in found)
         yield f"{root}: {len(found)} files, {_in_words(total)}" if found else f"{root}: nothing"
-        for name, _, path in found:
+        for name, path in found:
             yield f"  {name:16} {_in_words(path.stat().st_size):>9}  {path.relative_to(root)}"
-
-
-def locate(file: File) -> Path | None:
-    """Return where ``file`` lies, or None. It is not read."""
-    for root, _ in files._roots():
-        for path in (root / "medmnist" / file.name, root / "sets" / file.name, root / file.name):
-            if path.is_file():
-                return path
-    return None
+    yield from unreadable
 
 
 def _loaded_by(notebook: Path) -> list[tuple[str, int]]:
@@ -236,12 +269,6 @@ def _loaded_by(notebook: Path) -> list[tuple[str, int]]:
         raise CourseError(
             f"{notebook} is no notebook, or its medgan.data no list of sets and sizes."
         ) from error
-
-
-def _fetched(card: Card, file: File) -> Path:
-    if file.url is not None:
-        return files.download(file).path
-    return originals.prepare(card.name, None, files._own_folder())
 
 
 def _identity(card: Card, file: File) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +21,10 @@ _unreachable: dict[str, str] = {}
 
 class UnreachableError(Exception):
     """Why a file cannot be had, as a clause to go after "because"."""
+
+
+class UnreadableError(CourseError):
+    """A file that is there, but cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,19 @@ class Found:
         return f"{file.name} {self.where}, {kind}."
 
 
-def _own_folder() -> Path:
+def own_folder() -> Path:
+    """Return the folder that downloads go to."""
     return Path.home() / ".medmnist"
 
 
-def _roots() -> Iterator[tuple[Path, str]]:
+def roots() -> Iterator[tuple[Path, str]]:
+    """Yield the folders that may hold files, in the order in which they are asked, and each in words.
+
+    Raises
+    ------
+    CourseError
+        If MEDGAN_DATA is not a readable folder.
+    """
     chosen = os.environ.get("MEDGAN_DATA")
     if chosen:
         root = Path(chosen).expanduser()
@@ -59,11 +72,16 @@ def _roots() -> Iterator[tuple[Path, str]]:
                 "set it to the folder that holds the data, or unset it."
             ) from error
         yield root, "in MEDGAN_DATA"
-    yield _own_folder(), "in ~/.medmnist"
+    yield own_folder(), "in ~/.medmnist"
 
 
-def find(file: File) -> Found | None:
-    """Return ``file`` from the first data root that has it, or a folder ``medmnist`` or ``sets`` in it does.
+def folders(root: Path) -> tuple[Path, ...]:
+    """Return the folders of a data root that may hold files, in the order in which they are asked."""
+    return root / "medmnist", root / "sets", root
+
+
+def locate(file: File) -> Path | None:
+    """Return where ``file`` lies: in the first data root that has it, or in ``medmnist`` or ``sets`` there.
 
     Files are opened, never looked for: whoever records the calls of ``open`` sees what a result depends on,
     also the files that were not there.
@@ -71,18 +89,34 @@ def find(file: File) -> Found | None:
     Raises
     ------
     CourseError
-        If MEDGAN_DATA is not a readable folder, or the file is there but cannot be read.
+        If MEDGAN_DATA is not a readable folder.
+    UnreadableError
+        If the file is there but cannot be read.
     """
-    for root, where in _roots():
-        for path in (root / "medmnist" / file.name, root / "sets" / file.name, root / file.name):
+    for root, _ in roots():
+        for path in (folder / file.name for folder in folders(root)):
             try:
-                with open(path, "rb") as stream:
-                    return Found(path, stream.read(), where)
+                with open(path, "rb"):
+                    return path
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise CourseError(f"{path} cannot be read ({error.strerror}): mend or remove it.") from error
+                raise UnreadableError(
+                    f"{path} cannot be read ({error.strerror}): mend or remove it."
+                ) from error
     return None
+
+
+def find(file: File) -> Found | None:
+    """Return the path and the bytes of ``file``, or None; raises what :func:`locate` does."""
+    path = locate(file)
+    if path is None:
+        return None
+    where = next(words for root, words in roots() if path.parent in folders(root))
+    try:
+        return Found(path, path.read_bytes(), where)
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read ({error.strerror}): mend or remove it.") from error
 
 
 def download(file: File) -> Found:
@@ -96,10 +130,10 @@ def download(file: File) -> Found:
         If the disk is full, or what came is not what the card describes.
     """
     if file.url is None or file.md5 is None:
-        raise UnreachableError("the course cannot download this set yet")
+        raise UnreachableError("it is not published as such a file")
     if file.url in _unreachable:
         raise UnreachableError(_unreachable[file.url])
-    path = _own_folder() / file.name
+    path = own_folder() / file.name
     try:
         fetch(file.url, path, file.md5)
         with open(path, "rb") as stream:
@@ -136,33 +170,26 @@ def fetch(url: str, path: Path, md5: str) -> None:
     OSError
         If the folder cannot be written.
     """
-    # Half a second of imports that most calls do not need.
-    import filelock
-    import requests
+    import requests  # half a second that most calls do not need
 
     host = urlsplit(url).hostname
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, and gone with the process that holds it, whatever happens to that.
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
     partial = path.with_name(f"{path.name}.part")
+    if path.is_dir():
+        raise UnreadableError(f"{path} cannot be read (Is a directory): mend or remove it.")
     try:
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            print(f"Another process is downloading {path.name}: waiting for it.", file=sys.stderr)
-            lock.acquire()
-        if path.exists():
-            return
-        _transfer(url, partial)
-        with open(partial, "rb") as stream:
-            delivered = hashlib.file_digest(stream, "md5").hexdigest()
-        if delivered != md5:
-            partial.unlink()
-            raise CourseError(
-                f"What {url} delivered does not have the checksum of {path.name} and was not kept: "
-                f"try again, or download it by other means into {path.parent.name}."
-            )
-        os.replace(partial, path)
+        with alone(path):
+            if path.is_file():
+                return
+            _transfer(url, partial)
+            with open(partial, "rb") as stream:
+                delivered = hashlib.file_digest(stream, "md5").hexdigest()
+            if delivered != md5:
+                partial.unlink()
+                raise CourseError(
+                    f"What {url} delivered does not have the checksum of {path.name} and was not kept: "
+                    f"try again, or download it by other means into {path.parent.name}."
+                )
+            os.replace(partial, path)
     except requests.Timeout as error:
         raise UnreachableError(f"{host} did not answer within {TIMEOUT:g} s") from error
     except requests.HTTPError as error:
@@ -181,6 +208,29 @@ def fetch(url: str, path: Path, md5: str) -> None:
             f"There is no space left for {path.name} in {path.parent}, and nothing was kept: "
             "free some and try again."
         ) from error
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time make ``path``; the others wait, and should then look whether it is there.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    import filelock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, and gone with the process that holds it, whatever happens to that.
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            print(f"Another process is downloading {path.name}: waiting for it.", file=sys.stderr)
+            lock.acquire()
+        yield
     finally:
         if lock.is_locked:
             lock.release()

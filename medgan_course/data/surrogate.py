@@ -6,7 +6,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from medgan_course.data import notices
+from medgan_course.data import notices, originals
 from medgan_course.data.catalogue import Card, card
 from medgan_course.data.layouts import Arrays
 
@@ -132,12 +132,14 @@ def announce(card: Card, size: int, reason: str) -> None:
         return
     _announced.add((card.name, size))
     file = card.file(size)
-    remedy = f"set MEDGAN_DATA to a folder that holds {file.name}" + (
-        ", or allow the download, and start again" if file.url else " and start again"
-    )
+    if file.url is not None or card.name in originals.AUTOMATIC:
+        remedy = f"medgan data fetch {card.name} --size {size}"
+    else:
+        remedy = f"medgan data prepare {card.name} --from ORIGINAL"
+        remedy += f" (medgan data show {card.name} says where the original is had)"
     text = (
         f"These are computed phantoms, not patients' images, because {reason}. "
         f"Pictures and numbers below describe the phantoms, not {card.title}. For real images "
-        f"{remedy}."
+        f"run {remedy}, or set MEDGAN_DATA to a folder that holds {file.name}; then start again."
     )
     notices.show("SURROGATE DATA", text, css_class="surrogate-data", style=notices.LOUD, role="alert")

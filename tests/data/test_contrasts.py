@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medgan_course import data
-from medgan_course.data import catalogue, files, layouts, surrogate
+from medgan_course.data import catalogue, files, layouts, originals, surrogate
 from medgan_course.data.batches import Stream
 from medgan_course.errors import CourseError
 
@@ -187,8 +187,9 @@ def test_pictures_too_large_for_the_card(tinyms):
 
 
 def test_no_download_is_pretended(tinyms):
-    with pytest.raises(files.UnreachableError, match="cannot download this set yet"):
-        files.download(data.card("tinyms").file(32))
+    card = data.card("tinyms")
+    with pytest.raises(files.UnreachableError, match="the course cannot download its original"):
+        originals.bring(card, card.file(32))
 
 
 @pytest.mark.usefixtures("empty_home", "no_network")
@@ -196,8 +197,8 @@ class TestSurrogates:
     def test_openms(self, capsys):
         test = data.load("openms", size=48, split="test")
         said = capsys.readouterr().err
-        assert "the course cannot download this set yet" in said
-        assert "or allow the download" not in said
+        assert "no connection to raw.githubusercontent.com" in said
+        assert "run medgan data fetch openms --size 48, or set MEDGAN_DATA to a folder" in said
         assert test.is_surrogate
         assert test.images.shape == (84, 4, 48, 48)
         assert torch.bincount(test.labels).tolist() == [30, 54]

@@ -172,7 +172,7 @@ def test_fetch_refuses_before_it_begins(served, home_file):
 def test_fetch_makes_the_file_where_the_original_can_be_downloaded(made, home_file, monkeypatch):
     result = medgan("fetch", "tinymnist")
     assert result.exit_code == 1
-    assert "Missing       tinymnist.npz: Ask its author.\n" in result.stdout
+    assert "Missing       tinymnist.npz: the course cannot download its original.\n" in result.stdout
     monkeypatch.setattr(originals, "AUTOMATIC", ("tinymnist",))
     assert medgan("fetch", "tinymnist").exit_code == 0
     assert made == [("tinymnist", None, home_file.parent)]
@@ -210,12 +210,17 @@ def test_chapters_that_are_none(tmp_path, monkeypatch, tiny):
 
 
 def test_verify_tells_official_rebuilt_and_damaged(tiny, home_file):
-    assert medgan("verify").output == ""
+    assert medgan("verify").output == "0 files checked, 0 damaged.\n"
     absent = medgan("verify", "tinymnist")
-    assert (absent.exit_code, absent.output) == (1, "absent       No file of tinymnist is here.\n")
+    assert (absent.exit_code, absent.output.splitlines()) == (
+        1,
+        ["absent       No file of tinymnist is here.", "0 files checked, 0 damaged."],
+    )
     home_file.parent.mkdir()
     home_file.write_bytes(tiny.official)
-    assert medgan("verify").output.startswith("official     tinymnist.npz, MD5 ")
+    official = medgan("verify").output
+    assert official.startswith("official     tinymnist.npz, MD5 ")
+    assert official.endswith("\n1 files checked, 0 damaged.\n")
     tiny.write(home_file, train_images=np.zeros((6, 28, 28), np.uint8))
     rebuilt = medgan("verify", "tinymnist")
     assert (rebuilt.exit_code, rebuilt.output[:26]) == (0, "rebuilt      tinymnist.npz")
@@ -234,8 +239,74 @@ def test_verify_without_a_checksum_and_without_a_file(made, tiny, home_file):
     card = catalogue.FOLDER / "tinymnist.toml"
     card.write_text(card.read_text().partition("[files.28]")[0])
     computed = medgan("verify", "tinymnist")
-    assert (computed.exit_code, computed.output) == (0, "computed     tinymnist has no file.\n")
-    assert medgan("verify").output == ""
+    assert computed.exit_code == 0
+    assert computed.output == "computed     tinymnist has no file.\n0 files checked, 0 damaged.\n"
+
+
+@pytest.fixture
+def folder_in_its_place(tiny, home_file):
+    """Put a folder where the tiny set's file should be, and another set's official file beside it."""
+    text = (catalogue.FOLDER / "tinymnist.toml").read_text()
+    (catalogue.FOLDER / "another.toml").write_text(text.replace('"tinymnist.npz"', '"b.npz"'))
+    home_file.mkdir(parents=True)
+    home_file.with_name("b.npz").write_bytes(tiny.official)
+    return f"{home_file} cannot be read (Is a directory): mend or remove it."
+
+
+def test_a_folder_in_the_place_of_a_file_stops_nothing_else(folder_in_its_place):
+    verified = medgan("verify")
+    assert verified.exit_code == 1
+    lines = verified.output.splitlines()
+    assert lines[0].startswith("official     b.npz")
+    assert lines[1:] == [f"damaged      {folder_in_its_place}", "2 files checked, 1 damaged."]
+    another, tinymnist = medgan("list").output.splitlines()[1:]
+    assert another.endswith("  here")
+    assert tinymnist.endswith("  damaged")
+    where = medgan("where").output.splitlines()
+    assert where[1].endswith(": 1 files, 0.0 MB")
+    assert where[-1] == f"damaged: {folder_in_its_place}"
+    fetched = medgan("fetch", "tinymnist", "another")
+    assert fetched.exit_code == 1
+    assert f"Missing       tinymnist.npz: {folder_in_its_place}" in fetched.output
+    assert "Here already  b.npz" in fetched.output
+
+
+def test_fetch_says_where_the_files_went(served, home_file, tmp_path, monkeypatch):
+    room = tmp_path / "room"
+    room.mkdir()
+    monkeypatch.setenv("MEDGAN_DATA", str(room))
+    lines = medgan("fetch", "tinymnist").stdout.splitlines()
+    advice = (
+        f"What came lies in {home_file.parent}, not in MEDGAN_DATA: for other machines copy it to {room}."
+    )
+    assert lines[-1] == advice
+    assert advice not in medgan("fetch", "tinymnist").output  # it was here
+    monkeypatch.delenv("MEDGAN_DATA")
+    home_file.unlink()
+    assert "MEDGAN_DATA" not in medgan("fetch", "tinymnist").output
+
+
+def test_the_examples_of_fetch_keep_their_lines():
+    assert "\n  medgan data fetch --all-for 04\n" in medgan("fetch", "--help").output
+
+
+def test_prepare_without_an_original_says_where_it_is_had():
+    result = medgan("prepare", "busi")
+    assert result.exit_code == 1
+    assert f"cannot be downloaded by itself: {originals.BY_HAND['busi']}" in result.stderr
+    result = medgan("prepare", "mednist")
+    assert result.exit_code == 1
+    assert (
+        "because there is no connection to github.com: try again, or get it by other means" in result.stderr
+    )
+    assert "computed: it needs no file" in medgan("prepare", "head2d").stderr
+    assert "medgan data fetch breastmnist" in medgan("prepare", "breastmnist").stderr
+
+
+def test_licences_are_listed_without_what_is_said_about_them():
+    lines = medgan("list").output.splitlines()
+    assert max(map(len, lines)) < 150
+    assert not any("to be confirmed" in line for line in lines)
 
 
 def test_where_names_the_roots_and_what_lies_there(tiny, home_file, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from medgan_course import data
-from medgan_course.data import catalogue, files, layouts
+from medgan_course.data import catalogue, files, layouts, originals
 from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError
 
@@ -310,3 +310,40 @@ class TestRealFiles:
         # The layout as well: mean images agree, pixel by pixel.
         both = torch.stack([grey.mean(0).flatten(), real.images.mean(0).flatten()])
         assert torch.corrcoef(both)[0, 1] > 0.8
+
+
+def test_a_file_that_the_course_can_make_is_made_once(tiny, empty_home, monkeypatch):
+    """The original is downloaded and prepared by the first call; the second finds the file."""
+    made = []
+    card = catalogue.FOLDER / "tinymnist.toml"
+    card.write_text("\n".join(x for x in card.read_text().splitlines() if not x.startswith(("md5", "url"))))
+
+    def prepare(name, source, into):
+        made.append((name, source))
+        tiny.write(into / "tinymnist.npz")
+        return into / "tinymnist.npz"
+
+    monkeypatch.setattr(originals, "prepare", prepare)
+    assert data.load("tinymnist").is_surrogate
+    monkeypatch.setattr(originals, "AUTOMATIC", ("tinymnist",))
+    assert data.load("tinymnist", download=False).is_surrogate
+    assert made == []
+    first, second = data.load("tinymnist"), data.load("tinymnist", split="val")
+    assert not first.is_surrogate
+    assert "made from its original in ~/.medmnist" in first.source
+    assert "in ~/.medmnist" in second.source
+    assert made == [("tinymnist", None)]
+    assert sorted(path.name for path in (empty_home / ".medmnist").iterdir()) == ["tinymnist.npz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "remedy"),
+    [
+        ("breastmnist", 64, "run medgan data fetch breastmnist --size 64, or set MEDGAN_DATA to a folder"),
+        ("hippocampus", 32, "run medgan data fetch hippocampus --size 32, or set"),
+        ("busi", 32, "run medgan data prepare busi --from ORIGINAL (medgan data show busi says where"),
+    ],
+)
+def test_the_notice_names_the_command_that_helps(empty_home, capsys, name, size, remedy):
+    data.surrogate.announce(data.card(name), size, "of this test")
+    assert remedy in capsys.readouterr().err

@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from medgan_course.data import files
-from medgan_course.data.catalogue import File, card
+from medgan_course.data.catalogue import Card, File, card
 from medgan_course.data.originals import (
     bccd,
     busi,
@@ -81,9 +80,13 @@ def prepare(name: str, source: Path | None, into: Path) -> Path:
     Raises
     ------
     CourseError
-        If there is no such set, it cannot be downloaded, what lies in ``source`` is not its original, or the
+        If there is no such set, it must be got by hand, what lies in ``source`` is not its original, or the
         file cannot be written. Existing files stay as they are.
+    UnreachableError
+        If it cannot be downloaded now.
     """
+    from tqdm import tqdm
+
     if name not in _MAKERS:
         raise CourseError(f"No original is known for {name!r}: {did_you_mean(name, _MAKERS)}")
     if source is None and name in BY_HAND:
@@ -106,15 +109,35 @@ def prepare(name: str, source: Path | None, into: Path) -> Path:
     return path
 
 
+def bring(described: Card, file: File) -> files.Found:
+    """Bring a set's file to where downloads go, from its publisher or made from its original, once.
+
+    Of several processes that want the same file one makes it and the others wait for it.
+
+    Raises
+    ------
+    UnreachableError
+        If it cannot be downloaded now, or never by itself, or the folder cannot be written.
+    CourseError
+        If the disk is full, or what came is not what the card describes.
+    """
+    if file.url is not None:
+        return files.download(file)
+    if described.name not in AUTOMATIC:
+        raise files.UnreachableError("the course cannot download its original")
+    path = files.own_folder() / file.name
+    try:
+        with files.alone(path):
+            if not path.is_file():
+                prepare(described.name, None, path.parent)
+        return files.Found(path, path.read_bytes(), "made from its original in ~/.medmnist")
+    except OSError as error:
+        raise files.UnreachableError("~/.medmnist cannot be written") from error
+
+
 def _downloaded(name: str) -> Iterator[tuple[str, bytes]]:
     for file in _DOWNLOADS[name]:
-        try:
-            found = files.download(file)
-        except files.UnreachableError as error:
-            raise CourseError(
-                f"The original of {card(name).title} cannot be downloaded, because {error}: try again, or "
-                f"get {file.url} by other means and prepare the set from it."
-            ) from error
+        found = files.download(file)
         if file.name.endswith((".tar", ".tar.gz")):
             yield from members(found.path)
         else:
