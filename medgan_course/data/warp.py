@@ -54,7 +54,7 @@ def scaled(field: Tensor, rms: float) -> Tensor:
         If one of them folds then.
     """
     _check(field)
-    if rms < 0:
+    if not 0 <= rms < float("inf"):
         raise CourseError(f"rms={rms} px is no length: give 0 or more.")
     now = root_mean_square(field).view(-1, *[1] * (field.ndim - 1))
     field = torch.where(now > 0, field / now * rms, 0.0)
@@ -81,7 +81,7 @@ def apply(images: Tensor, field: Tensor, *, nearest: bool = False) -> Tensor:
     field : Tensor
         ``(N, d, *space)`` pixels.
     nearest : bool
-        Take the nearest pixel, for label maps; otherwise interpolate linearly.
+        Take the nearest pixel, for label maps of any type; otherwise interpolate linearly.
     """
     _check(field)
     if images.shape[2:] != field.shape[2:] or len(images) != len(field):
@@ -91,8 +91,19 @@ def apply(images: Tensor, field: Tensor, *, nearest: bool = False) -> Tensor:
     sides = torch.tensor(images.shape[2:], dtype=field.dtype, device=field.device)
     places = (_pixels(field) + field).movedim(1, -1)
     grid = ((2 * places + 1) / sides - 1).flip(-1)  # grid_sample wants x first
-    mode = "nearest" if nearest else "bilinear"
-    return grid_sample(images, grid.to(images), mode, padding_mode="border", align_corners=False)
+    if nearest:
+        # Index by index, so that labels of any type stay what they are.
+        index = [
+            axis.round().long().clamp(0, n - 1)
+            for axis, n in zip(places.unbind(-1), images.shape[2:], strict=True)
+        ]
+        sample = torch.arange(len(images), device=images.device).view(-1, *[1] * (images.ndim - 2))
+        return images.movedim(1, -1)[(sample, *index)].movedim(-1, 1).contiguous()
+    if not images.is_floating_point():
+        raise CourseError(
+            f"Images of {images.dtype} cannot be interpolated: take nearest=True, or .float() first."
+        )
+    return grid_sample(images, grid.to(images), "bilinear", padding_mode="border", align_corners=False)
 
 
 def composed(first: Tensor, second: Tensor) -> Tensor:

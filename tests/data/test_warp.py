@@ -137,3 +137,25 @@ def test_mistakes_are_sentences():
         warp.apply(torch.zeros(1, 1, 8, 9), torch.zeros(1, 2, 8, 8))
     with pytest.raises(CourseError, match="no length"):
         warp.random_field(noise(1, 8, 8), rms=-1.0, width=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
+@pytest.mark.parametrize("space", [(5, 6), (4, 5, 6)])
+def test_label_maps_of_any_type_are_warped_exactly(dtype, space):
+    """Each pixel takes the one before it along the last axis: 0.6 px away, the nearest is 1 px away."""
+    labels = torch.arange(2 * 5 * 6 * 4).remainder(97).to(dtype)[: 2 * math.prod(space)].view(2, 1, *space)
+    field = torch.zeros(2, len(space), *space)
+    field[:, -1] = -0.6
+    expected = torch.cat((labels[..., :1], labels[..., :-1]), dim=-1)
+    warped = warp.apply(labels, field, nearest=True)
+    assert warped.dtype == dtype
+    assert torch.equal(warped, expected)
+    large = torch.full((2, 1, *space), 2**40 + 1)  # beyond float32
+    assert torch.equal(warp.apply(large, field, nearest=True), large)
+    with pytest.raises(CourseError, match="cannot be interpolated"):
+        warp.apply(labels, field)
+
+
+def test_a_length_that_is_no_number():
+    with pytest.raises(CourseError, match="is no length"):
+        warp.random_field(noise(1, 16, 16), rms=math.nan, width=9)
