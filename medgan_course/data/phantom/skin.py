@@ -20,19 +20,32 @@ Lengths are in mm: x to the right of the image, y down. No result on it says any
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    bytes_of,
+    checked,
+    fineness,
+    grid,
+    one_each,
+    paint,
+    shares,
+)
 from medgan_course.data.phantom.strokes import strokes
 from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError
 
 FOV = 18.0
+CONTRASTS = ("rgb",)
+SCALE = Scale(0.0, 1.0, "of the camera's brightest, sRGB-encoded")
 KINDS = (
     "naevus", "melanoma", "seborrhoeic keratosis", "basal cell carcinoma", "actinic keratosis",
     "dermatofibroma", "vascular lesion",
@@ -56,7 +69,7 @@ LESION_COLUMNS = ("present", "x", "y", "radius")
 # Plausible values that give the colours of photographs, without a source.
 BARE = (0.88, 0.66, 0.54)
 MELANIN, BLOOD = (0.86, 1.24, 1.62), (0.16, 1.0, 0.80)
-VEIL, SCALE_WHITE = (0.15, 0.17, 0.23), (0.80, 0.66, 0.45)
+VEIL, SCALE_WHITE = (0.22, 0.22, 0.25), (0.80, 0.66, 0.45)
 
 
 class Camera(NamedTuple):
@@ -81,89 +94,94 @@ CHUNK = 16  # subjects at a time
 FINE = 128  # the least side of the grid on which tissues are painted
 HAIRS = 16
 
-# For each kind: least and largest radius in mm; melanin, blood; asymmetry and raggedness of the border as
-# shares of the radius, its softness in mm; variety of colour, blue veil, white scale, network.
+# Plausible values without a source, for each kind: least and largest radius in mm; melanin, blood; asymmetry
+# and raggedness of the border as shares of the radius, its softness in mm; variety of colour, blue veil,
+# white scale, network.
 _PLAN = torch.tensor(
     [
         [2.0, 4.6, 0.75, 0.15, 0.06, 0.05, 0.40, 0.15, 0.00, 0.00, 0.6],
-        [3.2, 6.6, 1.25, 0.25, 0.22, 0.16, 0.16, 0.85, 0.75, 0.15, 0.7],
+        [3.2, 6.6, 1.20, 0.25, 0.22, 0.17, 0.26, 0.60, 0.40, 0.10, 0.9],
         [2.8, 6.0, 0.70, 0.10, 0.12, 0.09, 0.08, 0.40, 0.00, 0.15, 0.2],
-        [2.4, 5.4, 0.06, 0.55, 0.16, 0.10, 0.50, 0.15, 0.45, 0.25, 0.0],
-        [2.8, 6.0, 0.12, 0.60, 0.20, 0.22, 0.80, 0.15, 0.00, 0.75, 0.0],
-        [1.8, 3.6, 0.45, 0.20, 0.06, 0.06, 0.60, 0.10, 0.00, 0.00, 0.4],
+        [2.4, 5.4, 0.06, 0.55, 0.16, 0.10, 0.50, 0.15, 0.25, 0.25, 0.0],
+        [2.8, 6.0, 0.12, 0.65, 0.20, 0.22, 0.80, 0.15, 0.00, 0.90, 0.0],
+        [2.0, 3.8, 0.55, 0.20, 0.06, 0.06, 0.35, 0.10, 0.00, 0.00, 0.6],
         [1.6, 3.8, 0.05, 2.30, 0.10, 0.09, 0.18, 0.20, 0.20, 0.00, 0.0],
     ]
 )
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
-    contrasts: Sequence[str] = ("rgb",),
+    labels: Iterable[int] | None = None,
+    contrasts: Sequence[str] = CONTRASTS,
     device: torch.device | str | None = None,
-    cameras: Sequence[int] | None = None,
+    cameras: int | Iterable[int] | None = None,
 ) -> Phantoms:
     """Compute one photograph of every subject.
 
     Parameters
     ----------
-    subjects : sequence of int
+    subjects : iterable of int
         Numbers of the subjects, from 0.
     size : int
         Image side in pixels, at least 16.
     seed : int
         Seed of the population.
-    labels : sequence of int, optional
+    labels : iterable of int, optional
         The kind of lesion of each, a position in :data:`KINDS`; left out, naevus, melanoma or seborrhoeic
         keratosis, equally often. It changes nothing but the lesion.
     contrasts : sequence of str
-        "rgb".
+        "rgb", or none for the truth alone.
     device : torch.device or str, optional
         Where to compute.
-    cameras : sequence of int, optional
-        The camera of each, a position in :data:`CAMERAS`; left out, drawn. It changes nothing else.
+    cameras : int, or iterable of int, optional
+        The camera of all or of each, a position in :data:`CAMERAS`; left out, drawn. It changes nothing else.
 
     Returns
     -------
     Phantoms
-        ``lesion`` is the lesion also where hair covers it, ``tissues`` what is seen. Rows of ``lesions``:
+        Colours are sRGB-encoded, as files store them. ``lesion`` is the lesion also where hair covers it,
+        ``tissues`` what is seen. Rows of ``lesions``:
         :data:`LESION_COLUMNS`. Severity is how irregular a melanoma is, 0 for all others. ``facts``:
         ``camera``, ``ita`` (degrees, of the bare skin before the camera), ``hairs``, ``ruler`` (0 or 1).
 
     Raises
     ------
     CourseError
-        If a contrast, a kind, a camera or the size is none.
+        If a subject, kind, camera, size, seed or contrast is none; see :func:`~.common.checked`.
     """
-    n = len(subjects)
-    if tuple(contrasts) != ("rgb",):
-        raise CourseError(f'contrasts={contrasts!r}: skin is photographed in colour only, ("rgb",).')
-    if size < 16:
-        raise CourseError(f"size={size!r} does not do for skin: choose at least 16.")
-    for name, given, allowed in (("labels", labels, len(KINDS)), ("cameras", cameras, len(CAMERAS))):
-        if given is not None and (len(given) != n or not all(0 <= each < allowed for each in given)):
-            raise CourseError(f"{name} must be {n} numbers from 0 to {allowed - 1}, one for each subject.")
-    return Phantoms.joined(
-        [
-            _computed(
-                Subjects(subjects[start : start + CHUNK], seed, device=device),
-                size,
-                None if labels is None else labels[start : start + CHUNK],
-                None if cameras is None else cameras[start : start + CHUNK],
-            )
-            for start in range(0, max(n, 1), CHUNK)
-        ]
-    )
+    asked = checked(
+        "skin", subjects, size=size, seed=seed, labels=labels, classes=KINDS,
+        contrasts=contrasts, known=CONTRASTS,
+    )  # fmt: skip
+    used = None if cameras is None else one_each("cameras", cameras, len(asked), 0, len(CAMERAS) - 1)
+    if used is not None and (used != used.round()).any():
+        raise CourseError(f"cameras are whole numbers from 0 to {len(CAMERAS) - 1}: positions in CAMERAS.")
+    parts = []
+    for start in range(0, len(asked), CHUNK):
+        part = slice(start, start + CHUNK)
+        own = Subjects(asked.numbers[part], seed, device=device)
+        parts.append(_computed(own, size, asked.labels and asked.labels[part],
+                               None if used is None else used[part].long(), asked.contrasts))  # fmt: skip
+    return Phantoms.joined(parts)
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for DermaMNIST: a lesion for every label, uint8 ``(N, size, size, 3)``."""
-    kinds = [DERMAMNIST[label] for label in labels]
-    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=kinds)
-    return ((made.images["rgb"] + 1) * 127.5).round().to(torch.uint8).movedim(1, -1)
+    """Compute what stands in for DermaMNIST: a lesion for every label, uint8 ``(N, size, size, 3)``.
+
+    Raises
+    ------
+    CourseError
+        If a label, the size, the seed or the first subject is none.
+    """
+    classes = [KINDS[kind] for kind in DERMAMNIST]
+    asked = checked("skin", None, size=size, seed=seed, labels=labels, classes=classes, first=first)
+    kinds = [DERMAMNIST[label] for label in asked.labels or ()]
+    made = phantoms(asked.numbers, size=size, seed=seed, labels=kinds)
+    return bytes_of(made.images["rgb"]).movedim(1, -1)
 
 
 def typology_angle(light: Tensor) -> Tensor:
@@ -193,17 +211,13 @@ def _encoded(light: Tensor) -> Tensor:
 
 
 def _computed(
-    u: Subjects, size: int, labels: Sequence[int] | None, cameras: Sequence[int] | None
+    u: Subjects, size: int, labels: Sequence[int] | None, cameras: Tensor | None, contrasts: Sequence[str]
 ) -> Phantoms:
     n, factor = len(u), fineness(size, FINE)
     side = size * factor
     drawn = u.each(2, 0, 1)
     kind = (drawn[:, 0] * USUAL).long() if labels is None else torch.tensor(list(labels), device=u.device)
-    camera = (
-        (drawn[:, 1] * len(CAMERAS)).long()
-        if cameras is None
-        else torch.tensor(list(cameras), device=u.device)
-    )
+    camera = (drawn[:, 1] * len(CAMERAS)).long() if cameras is None else cameras.to(u.device)
 
     def only(*kinds: int) -> Tensor:
         return torch.isin(kind, torch.tensor(kinds, device=u.device)).view(n, 1, 1)
@@ -242,18 +256,20 @@ def _computed(
     amount = torch.sigmoid((1 - border) * radius / (soft * u.uniform(0.7, 1.4)))
 
     # Its colours: shades of brown in patches, a network of lines, dots; red; a blue veil; white scale.
-    patches = torch.sigmoid((broad[:, 0] * 0.6 + middle[:, 0] + u.uniform(-0.8, 0.8)) / 0.25) - 0.4
+    patches = torch.sigmoid((broad[:, 0] + 0.5 * middle[:, 0] + u.uniform(-0.8, 0.8)) / 0.4) - 0.4
     lines = torch.maximum(bump(fine[:, 1] / 0.3), bump(fine[:, 2] / 0.3)) - 0.5
     dots = torch.sigmoid((grain[:, 0] - 1.6) / 0.2) * torch.sigmoid((middle[:, 1] - 0.1) / 0.3)
     shade = u.uniform(0.65, 1.4) * (1 + 0.12 * middle[:, 0] + 0.08 * fine[:, 0])
-    shade = shade * (1 + 1.5 * wilder * varied * patches) * (1 + 0.35 * network * u.uniform(0.2, 1.2) * lines)
+    shade = shade * (1 + 1.5 * wilder * varied * patches) * (1 + 0.35 * network * u.uniform(0.2, 1.6) * lines)
     shade = shade + 0.6 * dots * only(NAEVUS, MELANOMA) * u.uniform(0, 1)
-    # A naevus is darker in its middle, a dermatofibroma paler.
-    middle_of = bump(border / 0.55)
-    shade = shade * (1 + only(NAEVUS) * u.uniform(-0.1, 0.6) * middle_of - 0.9 * only(FIBROMA) * middle_of)
+    # A naevus is darker in its middle; a dermatofibroma is a pale scar in a ring of pigment.
+    middle_of = bump(border / 0.5)
+    ring = 0.5 + 0.9 * bump((border - 0.75) / 0.33) - 0.5 * middle_of
+    shade = shade * (1 + only(NAEVUS) * u.uniform(-0.1, 0.6) * middle_of)
+    shade = torch.where(only(FIBROMA), shade * ring, shade)
     # A keratosis has dark plugs and pale cysts; vascular lesions have lacunae with pale walls between.
-    plugs = torch.sigmoid((fine[:, 0] - 1.3) / 0.15) * only(KERATOSIS)
-    cysts = torch.sigmoid((grain[:, 1] + 0.5 * fine[:, 1] - 2.2) / 0.2) * only(KERATOSIS)
+    plugs = torch.sigmoid((fine[:, 0] - 1.4) / 0.25) * only(KERATOSIS)
+    cysts = torch.sigmoid((grain[:, 1] + 1.1 * fine[:, 1] - u.uniform(2.9, 4.2)) / 0.35) * only(KERATOSIS)
     walls = only(VASCULAR) * bump(middle[:, 1] / 0.25)
     melanin = melanin + amount * (brown * shade.clamp_min(0.05) + 0.8 * plugs)
     blood = blood + amount * red * u.uniform(0.7, 1.3) * (
@@ -265,15 +281,18 @@ def _computed(
     depth = melanin[:, None] * colour(MELANIN) + blood[:, None] * colour(BLOOD)
     light = colour(BARE) * torch.exp(-depth)
     bluish = blue * torch.sigmoid((middle[:, 1] + 0.5 * broad[:, 1] - u.uniform(0.3, 1.4)) / 0.4)
-    bluish = bluish * torch.sigmoid((0.85 - border) / 0.08) * u.uniform(0.25, 0.75)
+    bluish = bluish * torch.sigmoid((0.85 - border) / 0.12) * u.uniform(0.3, 1.0)
+    bluish = bluish * (u.uniform(0, 1) < 1 / 3)  # a veil, or nests, in a third of those that may have it
     light = torch.lerp(
         light, colour(VEIL).expand_as(light) * torch.exp(-0.4 * tone)[:, None], bluish[:, None]
     )
-    flakes = scaly * torch.sigmoid((fine[:, 1] + 0.6 * grain[:, 1] - u.uniform(0.3, 1.2)) / 0.5) * amount
-    pale = torch.maximum(0.4 * flakes, 0.55 * cysts * amount)
-    pale = torch.maximum(pale, 0.4 * only(FIBROMA) * middle_of * (1 + 0.2 * fine[:, 1]))
+    # Scale is fine and lies in some parts only.
+    flakes = torch.sigmoid((grain[:, 1] + 0.5 * fine[:, 1] - u.uniform(0.6, 1.6)) / 0.5)
+    flakes = scaly * flakes * torch.sigmoid((broad[:, 1] + middle[:, 0] - 0.2) / 0.4) * amount
+    pale = torch.maximum(0.45 * flakes, 0.32 * cysts * amount)
+    pale = torch.maximum(pale, 0.24 * only(FIBROMA) * middle_of * (1 + 0.2 * fine[:, 1]))
     light = torch.lerp(
-        light, colour(SCALE_WHITE) * torch.exp(-0.25 * tone)[:, None], pale[:, None].clamp(0, 1)
+        light, colour(SCALE_WHITE) * torch.exp(-0.45 * tone)[:, None], pale[:, None].clamp(0, 1)
     )
     light = light * (1 + 0.03 * grain[:, :1] + 0.03 * fine[:, :1])
 
@@ -312,8 +331,8 @@ def _computed(
     bare = colour(BARE) * torch.exp(-tone[:, None] * colour(MELANIN) - flush[:, None] * colour(BLOOD))
     where = [torch.ones_like(at_x), at_x, at_y, radius]
     return Phantoms(
-        images={"rgb": photograph},
-        scales={"rgb": Scale(0.0, 1.0, "of the camera's brightest")},
+        images={name: photograph for name in contrasts},
+        scales={name: SCALE for name in contrasts},
         tissue_names=TISSUES,
         tissues=shares(painted, len(TISSUES), factor),
         lesion=avg_pool2d(inside[:, None].float(), factor) >= 0.5,
@@ -321,7 +340,7 @@ def _computed(
         lesions=torch.stack(where, dim=-1)[:, 0],
         labels=kind,
         severity=severity[:, 0, 0],
-        subject=torch.tensor(u.numbers),
+        subject=torch.tensor(u.numbers, device=u.device),
         seed=u.seed,
         facts={"camera": camera, "ita": typology_angle(bare[..., 0, 0]), "hairs": hairs, "ruler": ruled},
     )

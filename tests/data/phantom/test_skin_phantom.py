@@ -24,7 +24,7 @@ def test_the_kinds_of_others_do_not_matter():
     together = skin.phantoms(range(7), size=32, seed=0, labels=range(7)).images["rgb"]
     for kind in range(7):
         alone = skin.phantoms([kind], size=32, seed=0, labels=[kind]).images["rgb"]
-        assert torch.equal(together[kind], alone[0])
+        assert (together[kind] - alone[0]).abs().max() < 1e-5
 
 
 def test_a_subject_is_the_same_at_every_size():
@@ -48,7 +48,7 @@ def test_a_camera_changes_the_photograph_only():
         return (fine.std(dim=(2, 3)) / coarse.std(dim=(2, 3))).mean()
 
     sharp, _, blurred = (detail(m.images["rgb"]) for m in made)
-    assert blurred < 0.8 * sharp
+    assert blurred < 0.85 * sharp
     assert made[2].facts["camera"].tolist() == [2] * 4
 
 
@@ -91,7 +91,7 @@ def test_hair_is_dark_on_light_skin_and_counted():
     assert 0.3 < (made.facts["hairs"] > 0).float().mean() < 0.7
     fair = made.facts["ita"].view(-1, 1, 1) > 30
     green = made.images["rgb"][:, 1]
-    assert green[(hair > 0.4) & fair].mean() < green[(made.share("skin")[:, 0] == 1) & fair].mean() - 0.2
+    assert green[(hair > 0.4) & fair].mean() < green[(made.share("skin")[:, 0] == 1) & fair].mean() - 0.12
     assert torch.equal(made.share("ruler").flatten(1).sum(dim=1) > 0, made.facts["ruler"] == 1)
     assert 0 < made.facts["ruler"].sum() < 20
 
@@ -150,15 +150,74 @@ def test_subjects_differ():
     assert (torch.cdist(pictures, pictures) + 1e9 * torch.eye(12)).min() > 3
 
 
+def violet(made):
+    """Return for each subject the share of its lesion that is more blue than green."""
+    _, green, blue = made.images["rgb"].unbind(1)
+    within = made.lesion[:, 0] & (made.share("lesion")[:, 0] == 1)
+    return ((blue > green) & within).sum(dim=(1, 2)) / within.sum(dim=(1, 2)).clamp_min(1)
+
+
+def test_a_third_of_melanomas_has_a_veil():
+    share = violet(skin.phantoms(range(48), size=64, seed=0, labels=[1] * 48, cameras=0))
+    assert 0.02 < (share > 0.03).float().mean() < 0.4
+    assert share.max() < 0.7
+    assert violet(skin.phantoms(range(24), size=64, seed=0, labels=[0] * 24, cameras=0)).max() == 0
+
+
+def test_a_dermatofibroma_has_a_ring_of_pigment():
+    """Around its pale middle it is darker than there, and than the skin."""
+    made = skin.phantoms(range(24), size=128, seed=0, labels=[5] * 24, cameras=0)
+    x, y = skin.grid(128, skin.FOV)
+    green, clear = made.images["rgb"][:, 1], made.share("hair", "ruler")[:, 0] == 0
+    row = made.lesions[:, 0, :, None, None]
+    from_middle = ((x - row[:, 1]) ** 2 + (y - row[:, 2]) ** 2).sqrt() / row[:, 3]
+
+    def mean(least, most):
+        where = (from_middle >= least) & (from_middle < most) & clear
+        return (green * where).sum(dim=(1, 2)) / where.sum(dim=(1, 2))
+
+    middle, ring, skin_around = mean(0, 0.25), mean(0.65, 0.9), mean(1.5, 1.8)
+    assert (middle > ring + 0.05).float().mean() > 0.8
+    assert (ring < skin_around - 0.02).float().mean() > 0.9
+
+
+def test_pale_cysts_are_few():
+    made = skin.phantoms(range(24), size=128, seed=0, labels=[2] * 24, cameras=0)
+    green = made.images["rgb"][:, 1]
+    within = made.lesion[:, 0] & (made.share("hair", "ruler")[:, 0] == 0)
+    spots = [
+        (green[i][within[i]] > green[i][within[i]].median() + 0.25).float().mean().item() for i in range(24)
+    ]
+    assert sum(spots) / 24 < 0.02
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"contrasts": ("low",)}, "in colour only"),
-        ({"labels": [7]}, "labels must be 1 numbers from 0 to 6"),
-        ({"cameras": [0, 1]}, "cameras must be 1 numbers"),
+        ({"contrasts": ("low",)}, "no contrast 'low'"),
+        ({"labels": [7]}, "Label 7 is no class"),
+        ({"labels": [-1]}, "Label -1 is no class"),
+        ({"labels": [0.5]}, "not a whole number"),
+        ({"cameras": [0, 1]}, "1 subjects but 2 of cameras"),
+        ({"cameras": [3]}, "from 0 to 2"),
+        ({"cameras": [0.5]}, "whole numbers from 0 to 2"),
         ({"size": 8}, "at least 16"),
+        ({"size": -1}, "size is -1"),
+        ({"subjects": []}, "no subjects"),
     ],
 )
 def test_mistakes_are_named(wrong, said):
     with pytest.raises(CourseError, match=said):
-        skin.phantoms([0], **({"size": 32, "seed": 0} | wrong))
+        skin.phantoms(**({"subjects": [0], "size": 32, "seed": 0} | wrong))
+
+
+@pytest.mark.parametrize("wrong", [[99], [-1], [0.5], []])
+def test_the_stand_in_has_no_other_classes(wrong):
+    with pytest.raises(CourseError):
+        skin.render(wrong, size=28, seed=0)
+
+
+def test_subjects_may_come_one_by_one():
+    made = skin.phantoms((i for i in range(2)), size=16, seed=0, labels=iter([1, 2]))
+    assert made.subject.tolist() == [0, 1]
+    assert "sRGB" in made.scales["rgb"].unit
