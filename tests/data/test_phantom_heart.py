@@ -12,7 +12,7 @@ from medgan_course.errors import CourseError
 @pytest.fixture(scope="module")
 def hearts():
     return heart.phantoms(
-        range(16), size=96, seed=0, labels=[i % 4 for i in range(16)], contrasts=heart.CONTRASTS
+        range(16), size=96, seed=0, labels=[i % 4 for i in range(16)], contrasts=heart.KNOWN
     )
 
 
@@ -44,9 +44,9 @@ def test_shapes_types_and_ranges(hearts):
 
 
 def test_a_subject_is_the_same_in_every_batch():
-    together = heart.phantoms(range(10), size=32, seed=4, contrasts=heart.CONTRASTS)
-    backwards = heart.phantoms(range(9, -1, -1), size=32, seed=4, contrasts=heart.CONTRASTS)
-    for name in heart.CONTRASTS:
+    together = heart.phantoms(range(10), size=32, seed=4, contrasts=heart.KNOWN)
+    backwards = heart.phantoms(range(9, -1, -1), size=32, seed=4, contrasts=heart.KNOWN)
+    for name in heart.KNOWN:
         assert torch.equal(backwards.images[name].flip(0), together.images[name])
     for i in (0, 5, 9):
         alone = heart.phantoms([i], size=32, seed=4, contrasts=("ct",))
@@ -212,14 +212,58 @@ def test_a_volume_has_its_apex_below():
     ("asked", "said"),
     [
         ({"contrasts": ("mri",)}, "no contrast 'mri'"),
-        ({"dim": 1}, "dim=1"),
+        ({"dim": 1}, "dim is 1"),
         ({"size": 8}, "at least 16"),
         ({"size": 30, "contrasts": ("mr_low",)}, "multiple of 4"),
-        ({"level": 1.2}, "level=1.2"),
-        ({"phase": -0.1}, "phase=-0.1"),
-        ({"labels": [4]}, "from 0 to 3"),
+        ({"level": 1.2}, "level is 1.2"),
+        ({"phase": -0.1}, "phase is -0.1"),
+        ({"fov": 0}, "fov is 0"),
+        ({"labels": [0, 0]}, "1 subjects but 2"),
+        ({"labels": [4]}, "3 .dilatation."),
     ],
 )
 def test_mistakes_are_said(asked, said):
     with pytest.raises(CourseError, match=said):
         heart.phantoms([0], **{"size": 32, "seed": 0} | asked)
+
+
+def test_late_enhancement_by_hand():
+    """Healthy myocardium has 1/T1 = 1/1030 + 0.0045 * 0.25, 477.1 ms, and is nulled at TI = 314.33 ms.
+
+    Scar: 1/T1 = 1/1250 + 0.0045 * 0.65, T1 = 268.456 ms: 0.85 (1 - 2 e^(-TI/T1) + e^(-1600/T1)) e^(-3/55).
+    """
+    rho, t1, t2, gadolinium = (
+        torch.tensor(each) for each in ([0.88, 0.85], [1030.0, 1250.0], [40.0, 55.0], [0.25, 0.65])
+    )
+    muscle, scar = heart.late(rho, t1, t2, gadolinium).tolist()
+    assert muscle == pytest.approx(0, abs=1e-5)
+    assert scar == pytest.approx(
+        0.85 * (1 - 2 * math.exp(-1.17088) + math.exp(-5.96001)) * math.exp(-0.054545), rel=2e-3
+    )
+
+
+def test_a_scar_is_white_where_the_wall_is_black():
+    made = at(0.5, labels=1, n=8, contrasts=("late",)).images["late"], at(0.5, labels=1, n=8)
+    grey = {name: made[0][made[1].share(name) > 0.999].mean() for name in ("scar", "blood", "myocardium")}
+    assert grey["scar"] > grey["blood"] + 0.4 > grey["myocardium"] + 0.8
+
+
+def test_it_is_said_whether_the_scar_is_in_the_slice():
+    made = heart.phantoms(range(24), size=32, seed=0, labels=[1] * 24, contrasts=())
+    assert torch.equal(made.facts["seen"], made.lesion.flatten(1).any(1))
+    assert 0 < made.facts["seen"].sum() < 24
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_field_of_view_is_a_part_of_the_same_picture(dim, monkeypatch):
+    """24 planes and 16 span the same height, painted on 48 in both."""
+    monkeypatch.setattr(heart, "FINE", {2: 1, 3: 1})
+    made = []
+    for size, thin, fov in ((24, 2, 180.0), (16, 3, 120.0)):
+        monkeypatch.setattr(heart, "THIN", thin)
+        got = heart.phantoms([0, 1], size=size, seed=0, contrasts=(), dim=dim, labels=[0, 1], fov=fov)
+        made.append(got.tissues)
+    wide = made[0][..., 4:20, 4:20]
+    if dim == 3:
+        wide, made[1] = (each.unflatten(2, (8, -1)).mean(dim=3) for each in (wide, made[1]))
+    assert (wide - made[1]).abs().sum(dim=1).mean() < 0.003

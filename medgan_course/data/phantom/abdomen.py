@@ -15,7 +15,8 @@ CT is that of the portal venous phase. With the dose :math:`c` of contrast agent
 .. math:: HU = \sum_k w_k\,(h_k + c\,g_k)
 
 where :math:`w_k` are the tissues' shares in a pixel and :math:`h_k, g_k` their values in
-``tissues_body.toml``. T1 is a spoiled gradient echo, T2 a spin echo.
+``tissues_body.toml``. T1 is a spoiled gradient echo, T2 a spin echo, whose signal is
+weakened in blood, which flows out of the slice between its two pulses (``outflow`` in the table).
 
 Breathing moves the anatomy by a known field :math:`u`: what is at :math:`r` in the image was at
 :math:`r + u(r)` at rest. With the amplitude :math:`a`, the front of the body moves by :math:`a` towards the
@@ -31,17 +32,29 @@ Positions are in mm: x to the right of the image, which is the patient's left; y
 """
 
 import math
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from medgan_course.data import signal
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    bytes_of,
+    checked,
+    columns,
+    fineness,
+    grid,
+    paint,
+    shares,
+    tissue_table,
+    within,
+)
 from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError, did_you_mean
 
@@ -50,23 +63,23 @@ HEIGHT = 200.0  # mm, that the planes of a volume span from top to bottom
 REGIONS = {"abdomen": (-25.0, 55.0), "pelvis": (-238.0, -192.0)}  # mm, the slices' levels
 CONTRASTS = ("ct", "t1", "t2")
 CT_SCALE = Scale(-160.0, 240.0, "HU")  # the usual abdominal window: level 40, width 400
+SEXES = ("male", "female")  # the classes of the pelvis
 CLASSES = ("no lesion", "cyst", "metastasis", "haemangioma")
 COLUMNS = ("present", "x", "y", "z", "radius", "class")
 MAX_LESIONS = 4
 MAX_BREATHING = 40.0  # mm, beyond which the field would fold
 
 T1 = {"tr": 140.0, "te": 4.6, "flip": math.radians(70)}  # spoiled gradient echo; T2* is taken to be T2
-T2 = {"tr": 3500.0, "te": 90.0}  # spin echo
+T2 = {"tr": 3500.0, "te": 80.0}  # spin echo
 
 CHUNK = {2: 8, 3: 1}  # subjects at a time: their maps stay in a core's cache
 FINE = {2: 128, 3: 48}  # the least side of the grid on which tissues are painted
+THIN = 2  # planes painted for each plane of a volume
 
 
-@cache
-def table() -> dict[str, dict[str, float]]:
+def table() -> dict[str, dict[str, Any]]:
     """Return proton density, T1, T2 (ms), HU and HU added by contrast agent of every tissue."""
-    with open(Path(__file__).parent.parent / "tissues_body.toml", "rb") as file:
-        return tomllib.load(file)
+    return tissue_table("tissues_body.toml")
 
 
 TISSUES = tuple(table())
@@ -116,7 +129,7 @@ def phantoms(
     dim : {2, 3}
         Slices, or volumes of ``size`` planes that span :data:`HEIGHT` mm.
     fov : float
-        Side of a slice in mm.
+        Side of a slice in mm, from 40 to :data:`FOV`.
     device : torch.device or str, optional
         Where to compute. Default: the CPU.
 
@@ -135,51 +148,39 @@ def phantoms(
         If there is no such contrast, region, class or number of axes, the size is too small, the amplitude is
         out of range, or there is nobody.
     """
-    for name in contrasts:
-        if name not in CONTRASTS:
-            raise CourseError(f"This phantom has no contrast {name!r}: {did_you_mean(name, CONTRASTS)}")
     if region not in REGIONS:
         raise CourseError(f"The trunk has no region {region!r}: {did_you_mean(region, list(REGIONS))}")
-    if dim not in (2, 3):
-        raise CourseError(f"dim={dim!r}: a trunk comes as slices, dim=2, or as volumes, dim=3.")
-    if size < 16:
-        raise CourseError(f"size is {size}, but a trunk needs at least 16 pixels.")
-    if not 0 <= breathing <= MAX_BREATHING:
-        raise CourseError(
-            f"breathing={breathing!r} is no amplitude: choose from 0 to {MAX_BREATHING:.0f} mm, "
-            "beyond which the field would fold."
-        )
-    numbers = list(subjects)
-    kinds = 2 if region == "pelvis" else len(CLASSES)
-    given = None
-    if labels is not None:
-        given = torch.as_tensor(list(labels), dtype=torch.int64, device=device)
-        if len(given) != len(numbers) or not ((given >= 0) & (given < kinds)).all():
-            raise CourseError(
-                f"labels must give each of the {len(numbers)} subjects a number from 0 to {kinds - 1}."
-            )
+    classes = SEXES if region == "pelvis" else CLASSES
+    asked = checked(
+        "trunk", subjects, size=size, seed=seed, labels=labels, classes=classes,
+        contrasts=contrasts, known=CONTRASTS, dim=dim,
+    )  # fmt: skip
+    breathing = within("breathing", breathing, 0, MAX_BREATHING, "mm, beyond which the field would fold")
+    fov = within("fov", fov, 40, FOV, "mm")
+    given = None if asked.labels is None else torch.tensor(asked.labels, device=device)
+    span = (HEIGHT, fov, fov)[-dim:]
     parts = []
-    for start in range(0, len(numbers), CHUNK[dim]):
+    for start in range(0, len(asked), CHUNK[dim]):
         part = slice(start, start + CHUNK[dim])
-        own = Subjects(numbers[part], seed, dim=dim, device=device)
+        own = Subjects(asked.numbers[part], seed, dim=dim, device=device)
         side = size * max(2, fineness(size, FINE[dim]))
         wanted = None if given is None else given[part]
         person = _person(own, wanted if region == "pelvis" else None)
         if region == "pelvis":
             kind = person.female.flatten().long()
         else:
-            kind = own.stream(1).each(1, 0, kinds)[:, 0].long() if wanted is None else wanted
+            kind = own.stream(1).each(1, 0, len(classes))[:, 0].long() if wanted is None else wanted
         low, high = REGIONS[region]
         level = (
             own.stream(2).uniform(low, high) if dim == 2 else torch.full_like(person.size, (low + high) / 2)
         )
         planes = size if dim == 3 else 1
-        x, y, z = _positions(side, planes, fov, HEIGHT, own.device)
+        x, y, z = _positions(side, planes * (THIN if dim == 3 else 1), fov, HEIGHT, own.device)
         shift = _breathed(x, y, breathing, dim)
         x, y, z = x + shift[0], y + shift[1], level + (z if dim == 3 else 0.0)
         z = z + shift[2] if dim == 3 else z
         lesions, size_of = _lesions(own.stream(3), person, level, kind, region == "abdomen")
-        painted = _trunk(own, person, x, y, z, lesions, side, fov)
+        painted = _trunk(own, person, x, y, z, lesions, side, span)
         tissues = _shares(painted, size)
         at_rest = _positions(size, planes, fov, HEIGHT, own.device)
         # In pixels, along the image's axes: planes go down, rows go down, columns to the right.
@@ -190,8 +191,8 @@ def phantoms(
         moved = moved.view(dim, *[1] * (dim - 2), size, size).expand(len(own), dim, *[size] * dim)
         parts.append(
             Phantoms(
-                images=_images(own, person, tissues, contrasts, size, fov),
-                scales={name: CT_SCALE if name == "ct" else maximum(name) for name in contrasts},
+                images=_images(own, person, tissues, asked.contrasts, size, span),
+                scales={name: CT_SCALE if name == "ct" else maximum(name) for name in asked.contrasts},
                 tissue_names=TISSUES,
                 tissues=tissues,
                 lesion=tissues[:, POOL : CYST + 1].sum(dim=1, keepdim=True) >= 0.5,
@@ -274,12 +275,18 @@ def render_organs(
             f"There is no plane {plane!r}: {did_you_mean(plane, ('axial', 'coronal', 'sagittal'))}"
         )
     classes = CLASSES_2D if dim == 2 else CLASSES_3D
+    asked = checked(
+        "trunk", None, labels=labels, classes=classes, first=first, size=size, seed=seed, dim=dim
+    )  # fmt: skip
+    kinds = asked.labels or []
     side = size * max(2 if dim == 2 else 1, fineness(size, 84 if dim == 2 else 28))
     fov = 200.0
+    span = (fov,) * dim
     images = []
-    for start in range(0, len(labels), CHUNK[dim]):
-        chunk = [classes[label] for label in labels[start : start + CHUNK[dim]]]
-        own = Subjects(range(first + start, first + start + len(chunk)), seed, dim=dim)
+    for start in range(0, len(asked), CHUNK[dim]):
+        part = slice(start, start + CHUNK[dim])
+        chunk = [classes[kind] for kind in kinds[part]]
+        own = Subjects(asked.numbers[part], seed, dim=dim)
         person = _person(own, None)
         place = own.stream(2)
         shape = (-1, *[1] * dim)
@@ -298,11 +305,13 @@ def render_organs(
         else:
             x, y, z = cx, cy + zoom * across, cz - zoom * down
         none = torch.zeros(len(own), MAX_LESIONS, len(COLUMNS))
-        painted = _trunk(own, person, x, y, z, none, side, fov, zoom=zoom)
+        painted = _trunk(own, person, x, y, z, none, side, span, zoom=zoom)
         tissues = _shares(painted, size)
-        ct = _images(own, person, tissues, ("ct",), size, fov)["ct"]
-        images.append(((ct[:, 0] + 1) * 127.5).round().to(torch.uint8))
+        images.append(bytes_of(_images(own, person, tissues, ("ct",), size, span)["ct"][:, 0]))
     return torch.cat(images)
+
+
+AGENT = ("without contrast medium", "with contrast medium")
 
 
 def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
@@ -326,12 +335,14 @@ def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0
     spacing : Tensor
         float32 ``(N, 2)``: mm from one pixel to the next; fields of view are 320 to 440 mm wide.
     """
+    asked = checked("trunk", None, labels=labels, classes=AGENT, first=first, size=size, seed=seed)
+    kinds = torch.tensor(asked.labels)
     widest = 440.0
     side = size * max(2, fineness(size, FINE[2]))
     images, spacing = [], []
-    for start in range(0, len(labels), CHUNK[2]):
-        chunk = torch.tensor(labels[start : start + CHUNK[2]])
-        own = Subjects(range(first + start, first + start + len(chunk)), seed)
+    for start in range(0, len(asked), CHUNK[2]):
+        part = slice(start, start + CHUNK[2])
+        own = Subjects(asked.numbers[part], seed)
         person = _person(own, None)
         place = own.stream(2)
         # Three in four show the lungs.
@@ -339,10 +350,10 @@ def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0
         zoom = place.uniform(320, widest) / widest
         x, y, _ = _positions(side, 1, widest, HEIGHT, None)
         none = torch.zeros(len(own), MAX_LESIONS, len(COLUMNS))
-        painted = _trunk(own, person, zoom * x, zoom * y, level, none, side, widest, zoom=zoom)
+        painted = _trunk(own, person, zoom * x, zoom * y, level, none, side, (widest, widest), zoom=zoom)
         tissues = _shares(painted, size)
-        dose = person.dose * chunk.view(-1, 1, 1)
-        hu = _hounsfield(own.stream(40), dose, tissues, size, widest)[:, 0]
+        dose = person.dose * kinds[part].view(-1, 1, 1)
+        hu = _hounsfield(own.stream(40), dose, tissues, size, (widest, widest))[:, 0]
         # The couch below the back: two shells of a curved board.
         x, y, _ = _positions(size, 1, widest, HEIGHT, None)
         x, y, outside = zoom * x, zoom * y, tissues[:, AIR]
@@ -361,42 +372,31 @@ def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0
 
 
 def _shares(painted: Tensor, size: int) -> Tensor:
-    """Return the tissues' shares in the pixels of slices, or of volumes whose planes are as fine already."""
-    factor = painted.shape[-1] // size
-    if painted.ndim == 4:
-        painted = painted.repeat_interleave(factor, dim=1)
-    return shares(painted, len(TISSUES), factor)
-
-
-def columns(
-    *names: str, tissues: Sequence[str] = TISSUES, device: torch.device | None = None
-) -> list[Tensor]:
-    """Return some values of the tissues, a tensor for each name; 0 where the table has none."""
-    return [
-        torch.tensor([table()[tissue].get(name, 0.0) for tissue in tissues], device=device) for name in names
-    ]
+    """Return the tissues' shares in pixels; a volume is painted less finely from plane to plane."""
+    return shares(painted, len(TISSUES), [fine // size for fine in painted.shape[1:]])
 
 
 def _mr(name: str, rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
     if name == "t1":
         return signal.gradient_echo(rho, t1, t2, **T1)
-    return signal.spin_echo(rho, t1, t2, **T2)
+    (outflow,) = columns(table(), "outflow", device=rho.device)
+    return (1 - outflow) * signal.spin_echo(rho, t1, t2, **T2)
 
 
 @cache
 def maximum(contrast: str) -> Scale:
-    """Return the scale of an MR contrast: no signal is -1, a twentieth above the strongest tissue is 1.
-
-    A lesion, bile or urine may be brighter than what fills most of a T2 image: there, 1.8 times
-    the spleen's signal is 1, and what is brighter is clipped, as a reader's window clips it.
-    """
-    strength = _mr(contrast, *columns("pd", "t1", "t2"))
-    top = 1.8 * strength[SPLEEN] if contrast == "t2" else 1.05 * strength.max()
-    return Scale(0.0, top.item(), "of the signal of water at equilibrium")
+    """Return the scale of an MR contrast: no signal is -1, 1.15 times that of the strongest tissue is 1."""
+    strength = _mr(contrast, *columns(table(), "pd", "t1", "t2"))
+    return Scale(0.0, 1.15 * strength.max().item(), "of the signal of water at equilibrium")
 
 
 def _images(
-    own: Subjects, person: "_Person", tissues: Tensor, contrasts: Sequence[str], size: int, fov: float
+    own: Subjects,
+    person: "_Person",
+    tissues: Tensor,
+    contrasts: Sequence[str],
+    size: int,
+    span: tuple[float, ...],
 ) -> dict[str, Tensor]:
     images = {}
     for number, name in enumerate(CONTRASTS):
@@ -405,35 +405,41 @@ def _images(
         # Every contrast has numbers of its own, so its noise does not depend on which others are wanted.
         apart = own.stream(40 + number)
         if name == "ct":
-            images[name] = CT_SCALE.normalised(_hounsfield(apart, person.dose, tissues, size, fov))
+            images[name] = CT_SCALE.normalised(_hounsfield(apart, person.dose, tissues, size, span))
             continue
-        texture = _texture(apart, size, fov)
+        texture = _texture(apart, size, span)
         varied = apart.normal(3, len(TISSUES))
         sigma = apart.uniform(0.5, 1.0)[:, None]
         space = [size] * own.dim
-        rho, t1, t2 = columns("pd", "t1", "t2", device=own.device)
+        rho, t1, t2 = columns(table(), "pd", "t1", "t2", device=own.device)
         rho = rho * torch.exp(0.01 * varied[:, 0])
         t1, t2 = t1 * torch.exp(0.04 * varied[:, 1]), t2 * torch.exp(0.04 * varied[:, 2])
         clean = torch.einsum("nk,nk...->n...", _mr(name, rho, t1, t2), tissues)[:, None]
         scale = maximum(name)
         clean = clean * (1 + 0.05 * texture)
-        coil = apart.field(1, 160.0, size, fov)
+        coil = apart.field(1, 160.0, size, span, _extent(span))
         noise = torch.stack([apart.normal(1, *space), apart.normal(1, *space)])
         seen = signal.rician(signal.biased(clean, 0.08 * coil), noise, sigma=0.025 * scale.high * sigma)
         images[name] = scale.normalised(seen)
     return images
 
 
-def _texture(apart: Subjects, size: int, fov: float) -> Tensor:
-    return 0.8 * apart.field(1, 9.0, size, fov) + 0.6 * apart.field(1, 30.0, size, fov)
+def _extent(span: tuple[float, ...]) -> float:
+    """Return what random fields cover (mm), so that a subject is the same in every field of view."""
+    return max(FOV, *span)
 
 
-def _hounsfield(apart: Subjects, dose: Tensor, tissues: Tensor, size: int, fov: float) -> Tensor:
+def _texture(apart: Subjects, size: int, span: tuple[float, ...]) -> Tensor:
+    fine, broad = (apart.field(1, scale, size, span, _extent(span)) for scale in (9.0, 30.0))
+    return 0.8 * fine + 0.6 * broad
+
+
+def _hounsfield(apart: Subjects, dose: Tensor, tissues: Tensor, size: int, span: tuple[float, ...]) -> Tensor:
     """Return noisy CT in HU, ``(n, 1, *space)``, after a relative dose of contrast agent."""
-    texture = _texture(apart, size, fov) * (1 - tissues[:, AIR : AIR + 1])
+    texture = _texture(apart, size, span) * (1 - tissues[:, AIR : AIR + 1])
     apart.normal(3, len(TISSUES))  # what MR takes for its tissues, in the same order
     sigma = apart.uniform(0.5, 1.0)[:, None]
-    hu, gain = columns("hu", "gain", device=apart.device)
+    hu, gain = columns(table(), "hu", "gain", device=apart.device)
     clean = torch.einsum("nk,nk...->n...", hu + dose.view(-1, 1) * gain, tissues)[:, None]
     return clean + 5 * texture + 11 * sigma * apart.normal(1, *[size] * apart.dim)
 
@@ -577,14 +583,14 @@ def _trunk(
     z: Tensor,
     lesions: Tensor,
     side: int,
-    fov: float,
+    span: tuple[float, ...],
     zoom: Tensor | float = 1.0,
 ) -> Tensor:
     """Return the tissue of every fine pixel, uint8 ``(n, *fine)``, at the positions x, y, z in mm."""
-    step = side // z.shape[-3] if own.dim == 3 else 1  # a volume is as fine as the image from plane to plane
+    sides = (z.shape[-3], side, side) if own.dim == 3 else (side, side)
 
     def fields(scale: float) -> tuple[Tensor, ...]:
-        return tuple(field[:, ::step] for field in own.field(3, scale, side, fov).unbind(1))
+        return own.field(3, scale, sides, span, _extent(span)).unbind(1)
 
     broad, mid, fine = [field * zoom for field in fields(60.0)], fields(25.0), fields(9.0)
     seen = (x, y, z)

@@ -16,7 +16,8 @@ spleen and stomach below, aorta, spine, and the chest wall with its ribs. An inf
 of the wall, from the inside outwards, thinner than the rest and with less contrast agent. Hypertrophy
 thickens the wall; dilatation widens the cavity, thins the wall and weakens the contraction :math:`c`.
 
-MR is a balanced steady-state free precession (:func:`balanced`), in which blood is bright; CT is that of the
+MR is a balanced steady-state free precession (:func:`balanced`), in which blood is bright and a scar looks
+like muscle; late enhancement (:func:`late`) shows it white. CT is that of the
 arterial phase of a contrast agent. Positions are in mm as the radiologist sees a short axis: x to the right,
 y down, z up along the long axis, 0 at the valves. No result on it says anything about patients.
 """
@@ -29,14 +30,26 @@ from torch import Tensor
 
 from medgan_course.data import signal
 from medgan_course.data.degrade import kspace_crop
-from medgan_course.data.phantom.abdomen import columns
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    checked,
+    columns,
+    fineness,
+    grid,
+    paint,
+    shares,
+    tissue_table,
+    within,
+)
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError, did_you_mean
+from medgan_course.errors import CourseError
 
 FOV = 190.0  # mm, the side of a slice
 HEIGHT = 112.0  # mm, that the planes of a volume span, from above the valves to below the apex
-CONTRASTS = ("mr", "ct", "mr_low")
+KNOWN = ("mr", "ct", "mr_low", "late")
+CONTRASTS = ("mr", "ct")
 CT_SCALE = Scale(-250.0, 550.0, "HU")
 CLASSES = ("normal", "infarct", "hypertrophy", "dilatation")
 COLUMNS = ("present", "angle", "width", "z", "height", "transmurality")
@@ -51,9 +64,12 @@ TISSUES = (
     FAT,
 ) = range(len(TISSUES))  # fmt: skip
 
+LATE = {"tr": 1600.0, "te": 3.0}  # every other heartbeat; TI: the null of healthy myocardium
+RELAXIVITY = 4.5e-3  # of gadolinium at 1.5 T, l / (mmol ms); to be confirmed
 MR = {"tr": 3.2, "te": 1.6, "flip": math.radians(55)}
 CHUNK = {2: 8, 3: 1}
 FINE = {2: 128, 3: 48}
+THIN = 2  # planes painted for each plane of a volume
 
 
 def balanced(rho: Tensor, t1: Tensor, t2: Tensor, *, tr: float, te: float, flip: float) -> Tensor:
@@ -84,7 +100,7 @@ def phantoms(
     size: int,
     seed: int,
     labels: Sequence[int] | None = None,
-    contrasts: Sequence[str] = ("mr", "ct"),
+    contrasts: Sequence[str] = CONTRASTS,
     level: float | None = None,
     phase: float | None = None,
     dim: int = 2,
@@ -107,7 +123,8 @@ def phantoms(
     labels : sequence of int, optional
         A position in :data:`CLASSES` for every subject; left out, all are as frequent.
     contrasts : sequence of str
-        Some of "mr", "ct" and "mr_low". The last is of lower resolution: in 2-D from the middle of k-space,
+        Some of "mr", "ct", "late" and "mr_low". "late" is late enhancement, in which healthy myocardium is
+        black and the scar white. "mr_low" is "mr" of lower resolution: in 2-D from the middle of k-space,
         ``(N, 1, size/2, size/2)``; in 3-D of slices four times as thick, ``(N, 1, size/4, size, size)``.
     level : float, optional
         Of all slices, 0 at the apex and 1 at the base; left out, everyone has their own.
@@ -117,7 +134,7 @@ def phantoms(
     dim : {2, 3}
         Slices, or volumes of ``size`` planes that span :data:`HEIGHT` mm.
     fov : float
-        Side of a slice in mm.
+        Side of a slice in mm, from 40 to :data:`FOV`.
     device : torch.device or str, optional
         Where to compute. Default: the CPU.
 
@@ -129,7 +146,8 @@ def phantoms(
         (radians), z of its middle and its height (mm), and the share of the wall, from inside, that it takes.
         ``facts`` has "level", "phase", "wall" and "radius" (thickness of the wall and the cavity's radius at
         the base at the end of diastole, mm), "contraction" (:math:`c`), and "cavity", the area of the left
-        ventricle's ellipse at the level (mm²), without papillary muscles.
+        ventricle's ellipse at the level (mm²), without papillary muscles; and "seen", whether any of the
+        scar is in the image: a slice may miss it.
 
     Raises
     ------
@@ -137,31 +155,24 @@ def phantoms(
         If there is no such contrast, class or number of axes, the size or level or phase is out of range, or
         there is nobody.
     """
-    for name in contrasts:
-        if name not in CONTRASTS:
-            raise CourseError(f"The heart phantom has no contrast {name!r}: {did_you_mean(name, CONTRASTS)}")
-    if dim not in (2, 3):
-        raise CourseError(f"dim={dim!r}: a heart comes as slices, dim=2, or as volumes, dim=3.")
-    if size < 16:
-        raise CourseError(f"size is {size}, but a heart needs at least 16 pixels.")
-    if "mr_low" in contrasts and size % 4:
+    asked = checked(
+        "heart", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=KNOWN, dim=dim,
+    )  # fmt: skip
+    if "mr_low" in asked.contrasts and size % 4:
         raise CourseError(f"size is {size}, but mr_low divides it: choose a multiple of 4.")
-    for what, value in (("level", level), ("phase", phase)):
-        if value is not None and not 0 <= value <= 1:
-            raise CourseError(f"{what}={value!r} is out of range: choose from 0 to 1.")
-    numbers = list(subjects)
-    everybody = Subjects(numbers, seed, dim=dim, device=device)
-    if labels is None:
-        given = everybody.stream(1).each(1, 0, len(CLASSES))[:, 0].long()
-    else:
-        given = torch.as_tensor(list(labels), dtype=torch.int64, device=everybody.device)
-        if len(given) != len(numbers) or not ((given >= 0) & (given < len(CLASSES))).all():
-            raise CourseError(f"labels must give each of the {len(numbers)} subjects a number from 0 to 3.")
+    fov = within("fov", fov, 40, FOV, "mm")
+    level = None if level is None else within("level", level, 0, 1)
+    phase = None if phase is None else within("phase", phase, 0, 1)
+    everybody = Subjects(asked.numbers, seed, dim=dim, device=device)
+    given = everybody.stream(1).each(1, 0, len(CLASSES))[:, 0].long()
+    if asked.labels is not None:
+        given = torch.tensor(asked.labels, device=everybody.device)
     parts = []
-    for start in range(0, len(numbers), CHUNK[dim]):
+    for start in range(0, len(asked), CHUNK[dim]):
         part = slice(start, start + CHUNK[dim])
-        own = Subjects(numbers[part], seed, dim=dim, device=device)
-        parts.append(_computed(own, given[part], size, contrasts, level, phase, fov))
+        own = Subjects(asked.numbers[part], seed, dim=dim, device=device)
+        parts.append(_computed(own, given[part], size, asked.contrasts, level, phase, fov))
     return Phantoms.joined(parts)
 
 
@@ -208,24 +219,23 @@ def _computed(
     table_of_scar = table_of_scar * (infarct > 0).flatten()[:, None]
 
     factor = fineness(size, FINE[dim]) if dim == 3 else max(2, fineness(size, FINE[dim]))
-    planes = size if dim == 3 else 1
+    planes = size * THIN if dim == 3 else 1
     heights = (0.5 - (torch.arange(planes, device=own.device) + 0.5) / planes) * HEIGHT
     plane = -(1 - levels) * length
     z = plane if dim == 2 else heights.view(1, planes, 1, 1) - 0.5 * length
     painted = _anatomy(
         own, z, length, radius, wall, contraction, phases, infarct, table_of_scar, size * factor, fov, planes
     )
-    if dim == 3:
-        painted = painted.repeat_interleave(factor, dim=1)
-    tissues = shares(painted, len(TISSUES), factor)
+    tissues = shares(painted, len(TISSUES), [side // size for side in painted.shape[1:]])
+    lesion = tissues[:, SCAR : SCAR + 1] >= 0.5
     narrowed = radius * (1 - contraction * phases)
     cavity = math.pi * narrowed**2 * (levels * (2 - levels))
     return Phantoms(
         images=_images(own, tissues, contrasts, size, fov),
-        scales={name: CT_SCALE if name == "ct" else maximum() for name in contrasts},
+        scales={name: CT_SCALE if name == "ct" else maximum(name) for name in contrasts},
         tissue_names=TISSUES,
         tissues=tissues,
-        lesion=tissues[:, SCAR : SCAR + 1] >= 0.5,
+        lesion=lesion,
         lesion_columns=COLUMNS,
         lesions=table_of_scar[:, None],
         labels=labels,
@@ -237,6 +247,7 @@ def _computed(
             "radius": radius.flatten(),
             "contraction": contraction.flatten(),
             "cavity": cavity.flatten(),
+            "seen": lesion.flatten(1).any(dim=1),
         },
         subject=torch.tensor(own.numbers, device=own.device),
         seed=own.seed,
@@ -247,27 +258,52 @@ def _computed(
 # ------------------------------------------------------------------------------------------------------
 
 
-def maximum() -> Scale:
-    """Return the scale of MR: no signal is -1, a tenth above arterial blood is 1."""
-    rho, t1, t2 = columns("pd", "t1", "t2", tissues=TISSUES)
-    return Scale(
-        0.0, 1.1 * balanced(rho, t1, t2, **MR)[BLOOD].item(), "of the signal of water at equilibrium"
-    )
+def late(rho: Tensor, t1: Tensor, t2: Tensor, gadolinium: Tensor) -> Tensor:
+    """Return the signal of late enhancement: an inversion recovery at the null of healthy myocardium.
+
+    Parameters
+    ----------
+    rho, t1, t2, gadolinium : Tensor
+        ``(..., K)``: proton density, relaxation times without contrast agent (ms), and the agent's
+        concentration ten minutes after the injection (mmol/l), of :data:`TISSUES`.
+    """
+    shortened = signal.enhanced_t1(t1, gadolinium, relaxivity=RELAXIVITY)
+    healthy = tissue_table("tissues_body.toml")["myocardium"]
+    rate = 1 / healthy["t1"] + RELAXIVITY * healthy["gadolinium"]
+    return signal.inversion_recovery(rho, shortened, t2, ti=signal.null_time(1 / rate, LATE["tr"]), **LATE)
+
+
+def _mr(name: str, rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
+    if name == "late":
+        return late(rho, t1, t2, _columns("gadolinium", device=rho.device)[0])
+    return balanced(rho, t1, t2, **MR)
+
+
+def _columns(*names: str, device: torch.device | None = None) -> list[Tensor]:
+    return columns(tissue_table("tissues_body.toml"), *names, tissues=TISSUES, device=device)
+
+
+def maximum(contrast: str) -> Scale:
+    """Return the scale of MR: no signal is -1, a tenth above arterial blood, or above a scar, is 1."""
+    strength = _mr(contrast, *_columns("pd", "t1", "t2"))
+    strongest = strength[SCAR if contrast == "late" else BLOOD].item()
+    return Scale(0.0, 1.1 * strongest, "of the signal of water at equilibrium")
 
 
 def _images(
     own: Subjects, tissues: Tensor, contrasts: Sequence[str], size: int, fov: float
 ) -> dict[str, Tensor]:
     images = {}
-    for number, name in enumerate(CONTRASTS):
+    span = (HEIGHT, fov, fov)[-own.dim :]
+    for number, name in enumerate(KNOWN):
         if name not in contrasts:
             continue
         # Every contrast has numbers of its own, so its noise does not depend on which others are wanted.
         apart = own.stream(40 + number)
         sigma = apart.uniform(0.5, 1.0)[:, None]
         if name == "ct":
-            texture = 0.8 * apart.field(1, 8.0, size, fov) + 0.6 * apart.field(1, 25.0, size, fov)
-            hu, gain = columns("hu", "arterial", tissues=TISSUES, device=own.device)
+            texture = _texture(apart, size, span)
+            hu, gain = _columns("hu", "arterial", device=own.device)
             dose = apart.uniform(0.85, 1.15)
             value = hu + dose.view(-1, 1) * gain
             clean = torch.einsum("nk,nk...->n...", value, tissues)[:, None]
@@ -275,24 +311,29 @@ def _images(
             noise = apart.normal(1, *clean.shape[2:])
             images[name] = CT_SCALE.normalised(clean + 8 * body * texture + 18 * sigma * noise)
             continue
-        # Both MR images see one heart: tissue and coil are the same, noise is not.
+        # All MR images see one heart: tissue and coil are the same, noise is not.
         shared = own.stream(40)
         shared.uniform(0, 1)
-        texture = 0.8 * shared.field(1, 8.0, size, fov) + 0.6 * shared.field(1, 25.0, size, fov)
-        coil = shared.field(1, 90.0, size, fov)
+        texture = _texture(shared, size, span)
+        coil = shared.field(1, 90.0, size, span, FOV)
         varied = shared.normal(3, len(TISSUES))
-        rho, t1, t2 = columns("pd", "t1", "t2", tissues=TISSUES, device=own.device)
+        rho, t1, t2 = _columns("pd", "t1", "t2", device=own.device)
         rho = rho * torch.exp(0.01 * varied[:, 0])
         t1, t2 = t1 * torch.exp(0.04 * varied[:, 1]), t2 * torch.exp(0.04 * varied[:, 2])
-        clean = torch.einsum("nk,nk...->n...", balanced(rho, t1, t2, **MR), tissues)[:, None]
+        clean = torch.einsum("nk,nk...->n...", _mr(name, rho, t1, t2), tissues)[:, None]
         clean = signal.biased(clean * (1 + 0.04 * texture), 0.12 * coil)
         if name == "mr_low":
             thin = clean.shape[2]
             clean = kspace_crop(clean, 2) if own.dim == 2 else clean.unflatten(2, (thin // 4, 4)).mean(dim=3)
         noise = torch.stack([apart.normal(1, *clean.shape[2:]), apart.normal(1, *clean.shape[2:])])
-        top = maximum()
+        top = maximum(name)
         images[name] = top.normalised(signal.rician(clean, noise, sigma=0.03 * top.high * sigma))
     return images
+
+
+def _texture(apart: Subjects, size: int, span: tuple[float, ...]) -> Tensor:
+    fine, broad = (apart.field(1, scale, size, span, FOV) for scale in (8.0, 25.0))
+    return 0.8 * fine + 0.6 * broad
 
 
 # Anatomy
@@ -304,10 +345,11 @@ def _anatomy(
     phase: Tensor, infarct: Tensor, scar: Tensor, side: int, fov: float, planes: int,
 ) -> Tensor:  # fmt: skip
     """Return the tissue of every fine pixel, uint8 ``(n, side, side)`` or ``(n, planes, side, side)``."""
-    step = side // planes if own.dim == 3 else 1
+    sides = (planes, side, side)[-own.dim :]
+    span = (HEIGHT, fov, fov)[-own.dim :]
 
     def fields(scale: float) -> tuple[Tensor, ...]:
-        return tuple(field[:, ::step] for field in own.field(3, scale, side, fov).unbind(1))
+        return own.field(3, scale, sides, span, FOV).unbind(1)
 
     broad, mid, fine = fields(45.0), fields(18.0), fields(6.0)
     u, v = grid(side, fov, device=own.device)

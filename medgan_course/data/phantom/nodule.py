@@ -18,18 +18,27 @@ about patients.
 """
 
 import math
-import tomllib
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv1d, normalize
 
-from medgan_course.data.phantom.common import Phantoms, Subjects, fineness, grid, paint, shares
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bytes_of,
+    checked,
+    columns,
+    fineness,
+    grid,
+    paint,
+    shares,
+    tissue_table,
+    within,
+)
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError, did_you_mean
 
 CLASSES = ("benign", "malignant")
 CONTRASTS = ("ct",)
@@ -48,11 +57,9 @@ LOBES = 6
 SPICULES = 22
 
 
-@cache
-def table() -> dict[str, dict[str, float]]:
+def table() -> dict[str, dict[str, Any]]:
     """Return the attenuation (HU) of every tissue, and how much it varies between subjects."""
-    with open(Path(__file__).parent.parent / "tissues_lung.toml", "rb") as file:
-        return tomllib.load(file)
+    return tissue_table("tissues_lung.toml")
 
 
 TISSUES = tuple(table())
@@ -92,7 +99,7 @@ def phantoms(
     dim : {2, 3}
         A plane, or a cube.
     fov : float
-        Side of the image in mm.
+        Side of the image in mm, from 16 to :data:`FOV`: it shows more or less of the same piece.
     device : torch.device or str, optional
         Where the images are computed. Default: the CPU.
 
@@ -109,24 +116,16 @@ def phantoms(
     CourseError
         If there is no such contrast, label or dimension, the size is too small, or there is nobody.
     """
-    for name in contrasts:
-        if name not in CONTRASTS:
-            raise CourseError(
-                f"The nodule phantom has no contrast {name!r}: {did_you_mean(name, list(CONTRASTS))}"
-            )
-    if size < 16:
-        raise CourseError(f"size is {size}, but a nodule needs at least 16 pixels.")
-    if dim not in CHUNK:
-        raise CourseError(f"dim is {dim!r}, but a nodule is computed in 2 or 3 dimensions.")
-    numbers = [int(subject) for subject in subjects]
-    given = None if labels is None else [int(label) for label in labels]
-    if given is not None and (len(given) != len(numbers) or not set(given) <= {0, 1}):
-        raise CourseError(f"{len(numbers)} subjects need as many labels, each 0 (benign) or 1 (malignant).")
+    asked = checked(
+        "nodule", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=CONTRASTS, dim=dim,
+    )  # fmt: skip
+    fov, given = within("fov", fov, 16, FOV, "mm"), asked.labels
     parts = []
-    for start in range(0, max(len(numbers), 1), CHUNK[dim]):
+    for start in range(0, len(asked), CHUNK[dim]):
         part = slice(start, start + CHUNK[dim])
-        own = Subjects(numbers[part], seed, dim=dim, device=device)
-        parts.append(_part(own, None if given is None else given[part], size, contrasts, fov))
+        own = Subjects(asked.numbers[part], seed, dim=dim, device=device)
+        parts.append(_part(own, None if given is None else given[part], size, asked.contrasts, fov))
     return Phantoms.joined(parts)
 
 
@@ -150,8 +149,9 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
         uint8 ``(N, size, size, size)``: -1000 HU is 0 and 400 HU is 255. The window and the side of the real
         set's cubes are to be confirmed.
     """
-    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=labels, dim=3, fov=28.0)
-    return ((made.images["ct"][:, 0] + 1) * 127.5).round().to(torch.uint8)
+    asked = checked("nodule", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
+    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels, dim=3, fov=28.0)
+    return bytes_of(made.images["ct"][:, 0])
 
 
 def _part(
@@ -165,14 +165,15 @@ def _part(
     painted, inside, wall = _painted(subjects, nodule, size * factor, fov)
     tissues = shares(painted, len(TISSUES), factor)
     lesion = shares(inside.view(torch.uint8), 2, factor)[:, 1:] >= 0.5
-    hu = torch.tensor([[value["hu"], value["spread"]] for value in table().values()], device=device)
-    hu = hu[:, 0] + hu[:, 1] * subjects.stream(1).normal(len(TISSUES)).clamp(-2, 2)
+    hu, spread = columns(table(), "hu", "spread", device=device)
+    hu = hu + spread * subjects.stream(1).normal(len(TISSUES)).clamp(-2, 2)
     images = {}
     if "ct" in contrasts:
         measured = subjects.stream(2)
         mean = torch.einsum("nk,nk...->n...", hu, tissues)[:, None]
         aired = tissues[:, [LUNG, GROUND_GLASS]].sum(dim=1, keepdim=True)
-        texture = 16 * measured.field(1, 3.0, size, fov) + 14 * measured.field(1, 14.0, size, fov)
+        fine, broad = (measured.field(1, scale, size, fov, FOV) for scale in (3.0, 14.0))
+        texture = 16 * fine + 14 * broad
         noise = measured.uniform(18, 42)[:, None] * measured.normal(1, *[size] * dim)
         images["ct"] = WINDOW.normalised(blurred(mean + aired * texture + noise, PSF * size / fov))
     return Phantoms(
@@ -203,7 +204,7 @@ def _nodule(subjects: Subjects, label: Tensor) -> dict[str, Tensor]:
     diameter = between(draw[0] ** 1.4, (4.0, 22.0), (7.0, 30.0))
     spiculation = between(draw[1].sqrt(), (0.0, 0.12), (0.15, 1.0)) * torch.where(malignant, 1.0, draw[1])
     density = (draw[2] > torch.where(malignant, 0.6, 0.75)).long()
-    density = density + (draw[2] > torch.where(malignant, 0.85, 0.85)).long()
+    density = density + (draw[2] > 0.85).long()
     calcified = (~malignant & (density == 0) & (draw[3] < 0.4)) | (
         malignant & (density == 0) & (draw[3] < 0.06)
     )
@@ -261,8 +262,8 @@ def _painted(
     dim = subjects.dim
     x, y, *rest = grid(side, fov, dim=dim, device=subjects.device)
     z = rest[0] if rest else torch.zeros_like(x)
-    bend = subjects.field(4, 18.0, side, fov)
-    fine = subjects.field(2, 3.5, side, fov)
+    bend = subjects.field(4, 18.0, side, fov, FOV)
+    fine = subjects.field(2, 3.5, side, fov, FOV)
     centre, diameter = nodule["table"][:, 1:4], nodule["table"][:, 4]
 
     def each(values: Tensor) -> Tensor:
@@ -275,7 +276,7 @@ def _painted(
         y + (1.6 * bend[:, 1]).clamp(-BENT, BENT),
         z.expand_as(bend[:, 0]),
     )
-    start, end, radius = _trees(subjects, fov)
+    start, end, radius = _trees(subjects)
     paint(painted, tubes(bent, start, end, radius, fov), VESSEL)
     # An airway beside the first tree, wider than its vessels, with a wall.
     beside = 2.6 * radius[:, :1, :1] * normalize(subjects.normal(1, 3), dim=-1)
@@ -320,11 +321,11 @@ def _painted(
     return painted, inside & ~((depth > 0) & wall), wall.flatten()
 
 
-def _trees(subjects: Subjects, fov: float) -> tuple[Tensor, Tensor, Tensor]:
+def _trees(subjects: Subjects) -> tuple[Tensor, Tensor, Tensor]:
     """Return starts and ends ``(n, m, 3)`` and radii at both ends ``(n, m, 2)`` of vessels, in mm."""
     n = len(subjects)
     hilum = normalize(subjects.normal(1, 3), dim=-1)
-    begin = (subjects.each(TREES * 3, -0.5, 0.5).view(n, TREES, 3) - 0.45 * hilum) * fov
+    begin = (subjects.each(TREES * 3, -0.5, 0.5).view(n, TREES, 3) - 0.45 * hilum) * FOV
     # Many vessels run in the planes in which lungs are seen; a plane alone shows only what is close to it.
     flat = torch.tensor([1.0, 1.0, 0.25 if subjects.dim == 2 else 0.6], device=subjects.device)
     begin[..., 2] *= 0.25 if subjects.dim == 2 else 0.7

@@ -23,18 +23,23 @@ wrist joint. No result on it says anything about patients.
 """
 
 import math
-import tomllib
-from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    checked,
+    fineness,
+    grid,
+    one_each,
+    tissue_table,
+)
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError, did_you_mean
 
 CLASSES = ("no fracture", "fracture")
 CONTRASTS = ("xray", "xray_cast")
@@ -74,11 +79,10 @@ METACARPALS = (
 )
 
 
-@cache
 def attenuation(energy: int) -> dict[str, float]:
     r"""Return the linear attenuation coefficient :math:`\mu` (1/cm) of every material at 40 or 60 keV."""
-    with open(Path(__file__).parent.parent / "tissues_xray.toml", "rb") as file:
-        return {name: row["density"] * row[f"mu{energy}"] for name, row in tomllib.load(file).items()}
+    table = tissue_table("tissues_xray.toml")
+    return {name: row["density"] * row[f"mu{energy}"] for name, row in table.items()}
 
 
 def transmission(depth: Tensor) -> Tensor:
@@ -119,7 +123,7 @@ def phantoms(
     seed: int,
     labels: Sequence[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
-    severity: Sequence[float] | None = None,
+    severity: float | Iterable[float] | None = None,
     device: torch.device | str | None = None,
 ) -> Phantoms:
     """Compute an X-ray of every subject's forearm.
@@ -139,8 +143,8 @@ def phantoms(
         0 no fracture, 1 fracture. Left out, everyone has their own, half and half.
     contrasts : sequence of str
         Some of "xray", "xray_cast".
-    severity : sequence of float, optional
-        How far each subject's bones have ripened, in [0, 1]. Left out, everyone has their own.
+    severity : float, or one for each subject, optional
+        How far the bones have ripened, in [0, 1]. Left out, everyone has their own.
     device : torch.device or str, optional
         Where the images are computed. Default: the CPU.
 
@@ -160,25 +164,17 @@ def phantoms(
     CourseError
         If there is no such contrast or label, the size is too small, or there is nobody.
     """
-    for name in contrasts:
-        if name not in CONTRASTS:
-            raise CourseError(
-                f"The forearm phantom has no contrast {name!r}: {did_you_mean(name, list(CONTRASTS))}"
-            )
-    if size < 16:
-        raise CourseError(f"size is {size}, but a forearm needs at least 16 pixels.")
-    numbers = [int(subject) for subject in subjects]
-    given = None if labels is None else [int(label) for label in labels]
-    if given is not None and (len(given) != len(numbers) or not set(given) <= {0, 1}):
-        raise CourseError(
-            f"{len(numbers)} subjects need as many labels, each 0 (no fracture) or 1 (fracture)."
-        )
-    ripe = None if severity is None else [float(value) for value in severity]
+    asked = checked(
+        "forearm", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=CONTRASTS,
+    )  # fmt: skip
+    given, n = asked.labels, len(asked)
+    ripe = None if severity is None else one_each("severity", severity, n, 0, 1).tolist()
     parts = []
-    for start in range(0, max(len(numbers), 1), CHUNK):
+    for start in range(0, n, CHUNK):
         part = slice(start, start + CHUNK)
-        own = Subjects(numbers[part], seed, device=device)
-        parts.append(_part(own, given and given[part], ripe and ripe[part], size, contrasts))
+        own = Subjects(asked.numbers[part], seed, device=device)
+        parts.append(_part(own, given and given[part], ripe and ripe[part], size, asked.contrasts))
     return Phantoms.joined(parts)
 
 

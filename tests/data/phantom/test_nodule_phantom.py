@@ -136,12 +136,29 @@ def test_wrong_arguments():
         nodule.phantoms([0], size=8, seed=0)
     with pytest.raises(CourseError, match="dim is 4"):
         nodule.phantoms([0], size=32, seed=0, dim=4)
+    for fov in (0, -5.0, 1000.0):
+        with pytest.raises(CourseError, match="fov is"):
+            nodule.phantoms([0], size=32, seed=0, fov=fov)
+    for labels in ([], [99], [-1]):
+        with pytest.raises(CourseError):
+            nodule.render(labels, size=16, seed=0)
     with pytest.raises(CourseError, match="no subjects"):
         nodule.phantoms([], size=32, seed=0)
-    with pytest.raises(CourseError, match="1 subjects need as many labels"):
+    with pytest.raises(CourseError, match=r"Label 2 .* 0 .benign., 1 .malignant."):
         nodule.phantoms([0], size=32, seed=0, labels=[2])
 
 
 def test_every_number_of_the_table_has_a_source():
     for name, tissue in nodule.table().items():
         assert set(tissue) == {"hu", "spread", "source"}, name
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_field_of_view_is_a_part_of_the_same_picture(dim, monkeypatch):
+    """Painted on pixels of 2 or 4 mm."""
+    monkeypatch.setattr(nodule, "FINE", {2: 1, 3: 1})
+    size = 32 if dim == 2 else 24
+    wide = nodule.phantoms(range(3), size=size, seed=0, contrasts=(), dim=dim, fov=64.0).tissues
+    near = nodule.phantoms(range(3), size=size * 3 // 4, seed=0, contrasts=(), dim=dim, fov=48.0).tissues
+    inner = slice(size // 8, size * 7 // 8)
+    assert (wide[(..., *[inner] * dim)] - near).abs().sum(dim=1).mean() < 0.003
