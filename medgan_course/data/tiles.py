@@ -155,7 +155,9 @@ class Tiling:
             )
         lacking = [max(s - n, 0) for n, s in zip(self.shape, self.side, strict=True)]
         if any(lacking):
-            images = pad(images, [x for n in reversed(lacking) for x in (0, n)], mode="replicate")
+            plain = images.byte() if images.dtype == torch.bool else images  # torch pads no bool
+            padded = pad(plain, [x for n in reversed(lacking) for x in (0, n)], mode="replicate")
+            images = padded.to(images.dtype)
         windows: list[tuple[Any, ...]] = [
             (..., *(slice(first, first + s) for first, s in zip(corner, self.side, strict=True)))
             for corner in self.corners
@@ -165,7 +167,8 @@ class Tiling:
     def stitch(self, tiles: Tensor) -> Tensor:
         """Put tiles ``(N * tiles, C, *side)`` together, in the order of :meth:`cut`, as ``(N, C, *shape)``.
 
-        C may differ from that of the images: the tiles may have been through a network.
+        C may differ from that of the images: the tiles may have been through a network. Tiles of whole
+        numbers or bool are label maps, which have no mean: where they overlap, the last one counts.
 
         Raises
         ------
@@ -178,6 +181,8 @@ class Tiling:
                 f"{tuple(tiles.shape)} are no tiles of this grid: for every image it has {each} of "
                 f"(C, {', '.join(map(str, self.side))})."
             )
+        if not tiles.is_floating_point():
+            return self._labels(tiles)
         dims = len(self.shape)
         joined = tiles.unflatten(0, (-1, *map(len, self._starts)))
         # One axis after another: the grid is regular, so the weights of the axes multiply.
@@ -196,6 +201,18 @@ class Tiling:
                 joined.narrow(axis - dims, first, side).add_(
                     piece * share.reshape(-1, *[1] * (dims - 1 - axis))
                 )
+        whole: tuple[Any, ...] = (..., *(slice(n) for n in self.shape))
+        return joined[whole]
+
+    def _labels(self, tiles: Tensor) -> Tensor:
+        """Put label maps together: each pixel from the last tile that has it, for labels have no mean."""
+        own = tiles.unflatten(0, (-1, len(self.corners)))
+        sides = [starts[-1] + side for starts, side in zip(self._starts, self.side, strict=True)]
+        joined = tiles.new_zeros(len(own), tiles.shape[1], *sides)
+        for tile, corner in zip(own.unbind(1), self.corners, strict=True):
+            place = (slice(first, first + side) for first, side in zip(corner, self.side, strict=True))
+            window: tuple[Any, ...] = (..., *place)
+            joined[window] = tile
         whole: tuple[Any, ...] = (..., *(slice(n) for n in self.shape))
         return joined[whole]
 

@@ -143,3 +143,13 @@ def test_positions_depend_on_the_seed_alone():
 def test_impossible_patches(side, each, message):
     with pytest.raises(CourseError, match=message):
         random_patches(images((20, 20)), side, each=each)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
+@pytest.mark.parametrize(("shape", "side"), [((10, 11), (4, 5)), ((3, 10), (4, 4)), ((5, 6, 7), (4, 4, 4))])
+def test_label_maps_come_back_exactly(dtype, shape, side):
+    labels = (images(shape) * 50).to(dtype)
+    grid = Tiling(shape, side, 2)
+    back = grid.stitch(grid.cut(labels))
+    assert back.dtype == dtype
+    assert torch.equal(back, labels)
