@@ -181,6 +181,8 @@ def _table() -> Iterator[str]:
     head = "".join(
         f'<th scope="col">{title}</th>' for title in ("set", "images", "sides", "licence", "files")
     )
+    # Wider than a phone's screen: it is pushed sideways by itself, not the page.
+    yield '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="The image sets">'
     yield f'<table class="table"><thead><tr>{head}</tr></thead><tbody>'
     for card in map(catalogue.card, catalogue.names()):
         sides = ", ".join(map(str, card.files)) or "any"
@@ -193,7 +195,7 @@ def _table() -> Iterator[str]:
         name = f'<a href="data/{card.name}.html">{escape(card.title)}</a><br>{escape(card.content)}'
         rest = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         yield f'<tr><th scope="row" style="font-weight:normal">{name}</th>{rest}</tr>'
-    yield "</tbody></table>"
+    yield "</tbody></table></div>"
 
 
 def _fingerprint(card: Card) -> str:

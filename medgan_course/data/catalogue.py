@@ -147,23 +147,29 @@ class Card:
         """Return how a text gives the size of an image or a volume."""
         return " × ".join([str(size)] * self.dim) + (" px" if self.dim == 2 else " voxels")
 
-    def _repr_html_(self) -> str:
-        splits = ", ".join(f"{split} {count:,}" for split, count in self.images.items())
+    @property
+    def rows(self) -> dict[str, str | list[str]]:
+        """What the card says, title by title: a sentence, or several."""
+        splits = ", ".join(f"{split} {n:,}" for split, n in self.images.items())
         sizes = " or ".join(map(self.sides, self.files)) or f"{self.sides('n')} for any n"
         labels = ", ".join(f"{label} {name}" for label, name in enumerate(self.class_names))
-        rows: dict[str, str | list[str]] = {
+        several = "; any number of them" if self.multi_label else ""
+        unsure = "" if self.balance_confirmed else "; class balance to be confirmed"
+        return {
+            "Name": self.name,
             "Images": f"{self.content}, {sizes}; {splits}",
-            "Labels": labels
-            + ("; any number of them" if self.multi_label else "")
-            + ("" if self.balance_confirmed else "; class balance to be confirmed"),
+            "Labels": labels + several + unsure,
             "Source": self.source,
             "Licence": self.licence,
+            "Address": self.homepage,
             "Intended use": self.intended,
             "Unsuitable": self.unsuitable,
             "Known faults": list(self.faults),
             "Cite": list(self.citation),
         }
-        return f"<strong>{escape(self.title)}</strong>{table(rows)}"
+
+    def _repr_html_(self) -> str:
+        return f"<strong>{escape(self.title)}</strong>{table(self.rows)}"
 
 
 def names() -> list[str]:

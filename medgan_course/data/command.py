@@ -63,26 +63,9 @@ def description(name: str) -> Iterator[str]:
 
 
 def rows(card: Card) -> dict[str, str | list[str]]:
-    """Return what a card says, title by title: a sentence, or several."""
-    splits = ", ".join(f"{split} {n:,}" for split, n in card.images.items())
-    sizes = " or ".join(map(card.sides, card.files)) or f"{card.sides('n')} for any n"
-    labels = ", ".join(f"{label} {name}" for label, name in enumerate(card.class_names))
-    several = "; any number of them" if card.multi_label else ""
-    unsure = "" if card.balance_confirmed else "; class balance to be confirmed"
-    return {
-        "Name": card.name,
-        "Images": f"{card.content}, {sizes}; {splits}",
-        "Labels": labels + several + unsure,
-        "Source": card.source,
-        "Licence": card.licence,
-        "Address": card.homepage,
-        "Intended use": card.intended,
-        "Unsuitable": card.unsuitable,
-        "Known faults": list(card.faults),
-        "Cite": list(card.citation),
-        "Files": [f"{file.name}: {_identity(card, file)}" for file in dict.fromkeys(card.files.values())]
-        or "none, computed",
-    }
+    """Return what a card says, title by title, and where its files are from."""
+    identities = [f"{file.name}: {_identity(card, file)}" for file in dict.fromkeys(card.files.values())]
+    return card.rows | {"Files": identities or "none, computed"}
 
 
 def wanted_by(chapters: Iterable[str]) -> list[tuple[str, int]]:

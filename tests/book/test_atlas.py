@@ -115,6 +115,12 @@ def test_the_table_links_to_every_page() -> None:
     assert re.findall(r'href="data/(\w+)\.html"', table) == catalogue.names()
 
 
+def test_the_table_scrolls_by_itself_on_a_phone() -> None:
+    lines = list(atlas._table())
+    assert lines[0] == '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="The image sets">'
+    assert lines[-1] == "</tbody></table></div>"
+
+
 def test_positions_are_spread_over_all_there_are() -> None:
     assert atlas._evenly(torch.arange(0, 100, 10), 4).tolist() == [0, 30, 60, 90]
     assert atlas._evenly(torch.tensor([5, 9]), 8).tolist() == [5, 9]

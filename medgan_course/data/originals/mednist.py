@@ -22,8 +22,8 @@ DOWNLOADS = (
 def arrays(members: Members) -> dict[str, np.ndarray]:
     """Return 2,000 images of each class in MedMNIST's layout.
 
-    They are spread evenly over the files in order of their name, which follow patients; of these the first
-    1,600 are for training and the last 200 for the test, so that few patients are in two splits.
+    They are spread evenly over the files in order of their name; of these the first 1,600 are for training
+    and the last 200 for the test. If names follow patients (an assumption), few patients are in two splits.
     """
     images: dict[str, dict[str, np.ndarray]] = {name: {} for name in CLASSES}
     for path, content in members:
