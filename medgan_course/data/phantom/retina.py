@@ -25,21 +25,35 @@ the frame of the image: x to the right, y down. No result on it says anything ab
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    bytes_of,
+    checked,
+    fineness,
+    grid,
+    one_each,
+    paint,
+    shares,
+    within,
+)
 from medgan_course.data.phantom.strokes import strokes
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError, did_you_mean
+from medgan_course.errors import CourseError
 
 CONTRASTS = ("rgb", "low")
+SCALE = Scale(0.0, 1.0, "of the camera's brightest, linear light")
 LOW = 4  # pixels of "rgb" that a pixel of "low" is wide
 MM_PER_DEGREE = 0.288  # of an average eye; to be confirmed
 FIELD = 45.0  # degrees
+EYES = ("left", "right")
 GRADES = ("none", "mild", "moderate", "severe", "proliferative")
 SEVERE = 12  # haemorrhages from which a retinopathy is severe
 
@@ -63,77 +77,80 @@ _TURN = math.pi / 180
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = ("rgb",),
     device: torch.device | str | None = None,
     field: float = FIELD,
     centre: str = "macula",
-    eyes: Sequence[int] | None = None,
+    eyes: int | Iterable[int] | None = None,
 ) -> Phantoms:
     """Compute one photograph of every subject.
 
     Parameters
     ----------
-    subjects : sequence of int
+    subjects : iterable of int
         Numbers of the subjects, from 0.
     size : int
         Image side in pixels, at least 16.
     seed : int
         Seed of the population.
-    labels : sequence of int, optional
+    labels : iterable of int, optional
         The grade of each, 0 to 4; left out, all are as frequent. It changes nothing but the lesions.
     contrasts : sequence of str
         "rgb" and "low", the photograph with pixels four times as wide, ``(N, 3, size / 4, size / 4)``.
     device : torch.device or str, optional
         Where to compute.
     field : float
-        Field of view in degrees.
+        Field of view in degrees, 10 to 60.
     centre : {"macula", "disc"}
         What the camera looks at.
-    eyes : sequence of int, optional
+    eyes : int, or iterable of int, optional
         0 for a left eye, 1 for a right one; left out, drawn.
 
     Returns
     -------
     Phantoms
-        Labels are grades. Kinds of ``lesions`` are positions in :data:`KINDS`, x and y (mm, in the image) and
-        radius (mm). ``facts``: ``eye`` (0 left, 1 right), ``counts`` of each kind, ``cup_to_disc``, ``disc``
-        and ``fovea`` (x and y in mm).
+        Images are linear light, not sRGB. Labels are grades; ``severity`` grows with the grade and within it,
+        0 for the well. Kinds of ``lesions`` are positions in :data:`KINDS`, x and y (mm, in the image) and
+        radius (mm); that of a proliferation is a tangle of new vessels, at the disc or at a vein of an
+        arcade, which are veins among the tissues. ``facts``: ``eye`` (0 left, 1 right), ``counts`` of each
+        kind, ``cup_to_disc``, ``disc`` and ``fovea`` (x and y in mm), ``preretinal`` (present, x, y and
+        radius in mm of blood in front of the retina, which two in five of grade 4 have), and ``seen``,
+        whether any pixel is ``lesion``: microaneurysms are thinner than the pixels of a small image, and of
+        64 pixels only a quarter of grade 1 shows one that takes half a pixel.
 
     Raises
     ------
     CourseError
-        If a contrast, centre, grade or size is none.
+        If a subject, grade, eye, centre, field, size, seed or contrast is none.
     """
-    for contrast in contrasts:
-        if contrast not in CONTRASTS:
-            raise CourseError(f"The eye has no contrast {contrast!r}: {did_you_mean(contrast, CONTRASTS)}")
-    if size < 16 or ("low" in contrasts and size % LOW):
-        raise CourseError(
-            f"size={size!r} does not do for the eye: choose at least 16 and a multiple of {LOW}."
-        )
+    asked = checked(
+        "retina", subjects, size=size, seed=seed, labels=labels, classes=GRADES,
+        contrasts=contrasts, known=CONTRASTS,
+    )  # fmt: skip
+    if "low" in asked.contrasts and size % LOW:
+        raise CourseError(f'size is {size}, but "low" needs a multiple of {LOW}.')
     if centre not in ("macula", "disc"):
         raise CourseError(f'centre={centre!r}: a camera looks at "macula" or "disc".')
-    if labels is not None and (len(labels) != len(subjects) or not all(0 <= label < 5 for label in labels)):
-        raise CourseError(f"labels must be {len(subjects)} grades from 0 to 4, one for each subject.")
-    return Phantoms.joined(
-        [
+    fov = within("field", field, 10.0, 60.0, "degrees") * MM_PER_DEGREE
+    sides = None if eyes is None else one_each("eyes", eyes, len(asked), 0, 1)
+    if sides is not None and (sides != sides.round()).any():
+        raise CourseError("eyes are 0 (left) and 1 (right).")
+    parts = []
+    for start in range(0, len(asked), CHUNK):
+        part = slice(start, start + CHUNK)
+        parts.append(
             _computed(
-                Subjects(subjects[start : start + CHUNK], seed, device=device),
-                size,
-                None if labels is None else labels[start : start + CHUNK],
-                contrasts,
-                field * MM_PER_DEGREE,
-                centre,
-                None if eyes is None else eyes[start : start + CHUNK],
+                Subjects(asked.numbers[part], seed, device=device), size,
+                asked.labels and asked.labels[part], asked.contrasts, fov, centre,
+                None if sides is None else sides[part],
             )
-            for start in range(0, max(len(subjects), 1), CHUNK)
-        ]
-    )
+        )  # fmt: skip
+    return Phantoms.joined(parts)
 
 
 def grade(counts: Tensor) -> Tensor:
@@ -160,8 +177,9 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
 
     Subject ``first + i`` of ``seed`` is the same eye whatever the batch or the order of calls.
     """
-    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=labels)
-    return _bytes(made.images["rgb"])
+    asked = checked("retina", None, size=size, seed=seed, labels=labels, classes=GRADES, first=first)
+    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels)
+    return bytes_of(made.images["rgb"]).movedim(1, -1)
 
 
 def render_vessels(
@@ -190,32 +208,29 @@ def render_vessels(
     child : Tensor
         int64 ``(N,)``: the first left and the first right eye are of child ``first // 2``, and so on.
     """
-    numbers = range(first, first + len(labels))
-    grades = [0] * len(labels)
-    made = phantoms(numbers, size=size, seed=seed, labels=grades, field=30.0, centre="disc", eyes=labels)
+    asked = checked("eye", None, size=size, seed=seed, labels=labels, classes=EYES, first=first)
+    grades = [0] * len(asked)
+    eyes = asked.labels or []
+    made = phantoms(asked.numbers, size=size, seed=seed, labels=grades, field=30.0, centre="disc", eyes=eyes)
     vessels = made.share("artery", "vein")[:, 0]
-    right = torch.tensor(list(labels), dtype=torch.int64)
+    right = torch.tensor(eyes)
     child = first // 2 - 1 + torch.where(right == 1, right.cumsum(0), (1 - right).cumsum(0))
-    return _bytes(made.images["rgb"]), vessels >= 0.5, vessels >= 0.8, child
-
-
-def _bytes(images: Tensor) -> Tensor:
-    return ((images + 1) * 127.5).round().to(torch.uint8).movedim(1, -1)
+    return bytes_of(made.images["rgb"]).movedim(1, -1), vessels >= 0.5, vessels >= 0.8, child
 
 
 def _computed(
     u: Subjects, size: int, labels: Sequence[int] | None, contrasts: Sequence[str],
-    fov: float, centre: str, eyes: Sequence[int] | None,
+    fov: float, centre: str, eyes: Tensor | None,
 ) -> Phantoms:  # fmt: skip
     n, factor = len(u), fineness(size, FINE)
     side = size * factor
     drawn = (u.each(1, 0, 5)[:, 0]).long()
     wanted = drawn if labels is None else torch.tensor(list(labels), device=u.device)
-    within = u.each(1, 0, 1)[:, 0]
-    severity = (wanted + within) / 5  # grade and extent within it
+    extent = u.each(1, 0, 1)[:, 0]
+    severity = (wanted + extent) / 5 * (wanted > 0)  # grade and extent within it
     right = u.each(1, 0, 1)[:, 0] < 0.5
     if eyes is not None:
-        right = torch.tensor(list(eyes), device=u.device) == 1
+        right = eyes.to(u.device) == 1
 
     # The eye's own frame: the disc in the middle, temporal to the right; then the camera's.
     fovea = torch.stack([u.uniform(4.1, 4.9), u.uniform(0.1, 0.8)], dim=-1)[:, 0, 0]
@@ -248,9 +263,10 @@ def _computed(
     cup_radius = ((dx - 0.12) ** 2 + (dy - 0.02) ** 2).sqrt() / ratio + 0.06 * middle[:, 1]
 
     artery, vein, arterial, venous = _trees(u, fovea, seen, side, fov)
-    counts, table, micro, blots, hard = _lesions(u, wanted, within, fovea, seen, side, fov)
-    boat = _boat(table[:, -1], image_x, image_y, middle[:, 2]).float()
-    new = _new_vessels(u, (counts[:, 3] > 0)[:, None, None], seen, side, fov)
+    counts, table, micro, blots, hard, tangle = _lesions(u, wanted, extent, fovea, seen, side, fov)
+    sunk = _sunk(u, counts[:, 3] > 0, fovea, seen)
+    boat = _boat(u, sunk, image_x, image_y, middle[:, 2]).float()
+    new = _new_vessels(u, (counts[:, 3] > 0)[:, None, None], tangle, table[:, -1, 4], seen, side, fov)
     blood = torch.maximum(blots, boat)
     vein_truth = torch.maximum(vein, new)
 
@@ -329,18 +345,18 @@ def _computed(
         images["rgb"] = photograph
     if "low" in contrasts:
         images["low"] = avg_pool2d(photograph, LOW)
-    scale = Scale(0.0, 1.0, "of the camera's brightest")
+    lesion = tissues[:, [EXUDATE, HAEMORRHAGE, MICROANEURYSM]].sum(dim=1, keepdim=True) >= 0.5
     return Phantoms(
         images=images,
-        scales={name: scale for name in images},
+        scales={name: SCALE for name in images},
         tissue_names=TISSUES,
         tissues=tissues,
-        lesion=tissues[:, [EXUDATE, HAEMORRHAGE, MICROANEURYSM]].sum(dim=1, keepdim=True) >= 0.5,
+        lesion=lesion,
         lesion_columns=LESION_COLUMNS,
         lesions=table,
         labels=grade(counts),
         severity=severity,
-        subject=torch.tensor(u.numbers),
+        subject=torch.tensor(u.numbers, device=u.device),
         seed=u.seed,
         facts={
             "eye": right.long(),
@@ -348,6 +364,8 @@ def _computed(
             "cup_to_disc": ratio[:, 0, 0],
             "disc": seen(torch.zeros(n, 1, 2, device=u.device))[:, 0],
             "fovea": seen(fovea[:, None])[:, 0],
+            "preretinal": sunk,
+            "seen": lesion.flatten(1).any(dim=1),
         },
     )
 
@@ -448,13 +466,16 @@ def _trees(
 
 
 def _new_vessels(
-    u: Subjects, proliferative: Tensor, seen: Callable[[Tensor], Tensor], side: int, fov: float
-) -> Tensor:
-    """Return how much of every pixel is covered by a tangle of fine new vessels at the disc."""
+    u: Subjects, proliferative: Tensor, centre: Tensor, reach: Tensor,
+    seen: Callable[[Tensor], Tensor], side: int, fov: float,
+) -> Tensor:  # fmt: skip
+    """Return how much of every pixel a tangle of fine new vessels around ``centre`` ``(n, 2)`` covers."""
     count = 12
     where, turn = u.each(1, -2.5, 2.5) + u.each(count, -0.7, 0.7), u.each(count, -2.5, 2.5)
     start = u.each(count, 0.3, 1.0)[..., None] * torch.stack([where.cos(), -where.sin()], dim=-1)
-    path, _ = _path(u, start, where + turn, where - turn, u.each(count, 0.8, 2.0), 0.6, 20, winding=3.0)
+    start = centre[:, None] + start * reach[:, None, None]
+    long = u.each(count, 0.8, 2.0) * reach[:, None]
+    path, _ = _path(u, start, where + turn, where - turn, long, 0.6, 20, winding=3.0)
     radius = u.each(count, 0.018, 0.034)[..., None].expand(-1, -1, 20) * proliferative
     ends = [seen(each).flatten(1, 2) for each in (path[:, :, :-1], path[:, :, 1:])]
     return strokes(ends[0], ends[1], radius.flatten(1), side=side, fov=fov)
@@ -467,8 +488,8 @@ def _new_vessels(
 def _lesions(
     u: Subjects, wanted: Tensor, within: Tensor, fovea: Tensor,
     seen: Callable[[Tensor], Tensor], side: int, fov: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Return counts, the table, and how much microaneurysms, haemorrhages and exudates cover."""
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Return counts, the table, covers of all kinds but the last, and the place in the eye of that."""
     n = len(u)
     # The fewest and the most of each kind, for each grade.
     fewest = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0], [4, 1, 0, 0], [8, SEVERE, 0, 0], [6, 6, 0, 1]])
@@ -493,10 +514,15 @@ def _lesions(
     place = place + on_disc * torch.tensor([2.6, 0.0], device=u.device)
     kind = torch.tensor([kind for kind, many in enumerate(MOST) for _ in range(many)], device=u.device)
     number = torch.tensor([number for many in MOST for number in range(many)], device=u.device)
-    smallest = torch.tensor([0.045, 0.08, 0.04, 0.8], device=u.device)[kind]
-    largest = torch.tensor([0.075, 0.24, 0.13, 1.5], device=u.device)[kind]
+    smallest = torch.tensor([0.045, 0.08, 0.04, 0.6], device=u.device)[kind]
+    largest = torch.tensor([0.075, 0.24, 0.13, 1.3], device=u.device)[kind]
     radius = smallest + (largest - smallest) * u.each(sum(MOST), 0, 1) ** 1.5
     present = number < counts[:, kind]
+    # New vessels grow at the disc or from a vein of the upper or lower arcade.
+    turn = torch.where(u.each(1, 0, 1) < 0.5, 1.0, -1.0) * u.each(1, 0.6, 2.2)
+    away = torch.where(u.each(1, 0, 1) < 0.5, 0.0, u.each(1, 2.5, 5.0))
+    tangle = away * torch.cat([turn.cos(), -turn.sin()], dim=1)
+    place[:, -1] = tangle
     place = seen(place)
     table = torch.stack([present.float(), kind.expand(n, -1).float(), *place.unbind(-1), radius], dim=-1)
     table = table * present[..., None]
@@ -524,11 +550,22 @@ def _lesions(
     third = strokes(
         place[:, hard], place[:, hard] + 0.5 * radius[:, hard, None], radius[:, hard], side=side, fov=fov
     )
-    return counts, table, first, second, third
+    return counts, table, first, second, third, tangle
 
 
-def _boat(row: Tensor, x: Tensor, y: Tensor, rough: Tensor) -> Tensor:
-    """Return where blood lies in front of the retina: it sinks, so its top is level."""
-    present, _, at_x, at_y, radius = row[:, :, None, None].unbind(1)
+def _sunk(u: Subjects, may: Tensor, fovea: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return present, x, y and radius ``(n, 4)`` of blood in front of the retina: two in five who may."""
+    present = may[:, None] & (u.each(1, 0, 1) < 0.4)
+    angle, out = u.each(1, 0, 2 * math.pi), u.each(1, 0.5, 6.0)
+    place = fovea + out * torch.cat([angle.cos(), angle.sin()], dim=1)
+    radius = 0.3 + 1.5 * u.each(1, 0, 1) ** 2
+    return torch.cat([torch.ones_like(radius), seen(place[:, None])[:, 0], radius], dim=1) * present
+
+
+def _boat(u: Subjects, row: Tensor, x: Tensor, y: Tensor, rough: Tensor) -> Tensor:
+    """Return where blood lies in front of the retina: it sinks, so its top is level; some is not yet sunk."""
+    present, at_x, at_y, radius = row[:, :, None, None].unbind(1)
     dx, dy = (x - at_x) / radius.clamp_min(0.1), (y - at_y) / radius.clamp_min(0.1)
-    return (dx**2 + (1.3 * dy) ** 2 < 1 + 0.12 * rough) & (dy > -0.12 + 0.03 * rough) & (present > 0)
+    full, wide = u.uniform(-0.9, 0.2), u.uniform(0.7, 1.3)
+    below = dy > full + 0.15 * rough + u.uniform(-0.15, 0.15) * dx
+    return ((dx / wide) ** 2 + (1.2 * dy) ** 2 < 1 + 0.25 * rough) & below & (present > 0)

@@ -70,8 +70,43 @@ def test_labels_are_the_grades_asked_for_and_severity_is_their_order():
     assert free.min() > 2
 
 
+def test_the_well_have_no_severity():
+    assert retina.phantoms(range(8), size=16, seed=1, labels=[0] * 8).severity.max() == 0
+    assert retina.phantoms(range(8), size=16, seed=1, labels=[1] * 8).severity.min() > 0.2
+
+
+def test_no_sign_alone_tells_the_worst_grade():
+    """Blood in front of the retina: some, large and small, anywhere; new vessels at the disc or elsewhere."""
+    made = retina.phantoms(range(60), size=16, seed=2, labels=[4] * 60, contrasts=())
+    present, x, y, radius = made.facts["preretinal"].unbind(1)
+    assert 0.25 < present.mean() < 0.55
+    there = present > 0
+    assert radius[there].max() > 3 * radius[there].min()
+    assert torch.stack([x[there], y[there]]).std(dim=1).min() > 1.5
+    from_disc = (made.lesions[:, -1, 2:4] - made.facts["disc"]).norm(dim=1)
+    assert 0.3 < (from_disc < 0.1).float().mean() < 0.7
+    assert from_disc[from_disc > 0.1].min() > 2.4
+    others = retina.phantoms(range(20), size=16, seed=2, labels=[3] * 20, contrasts=())
+    assert not others.facts["preretinal"].any()
+
+
+def test_new_vessels_are_where_the_table_says():
+    ill, well = (retina.phantoms(range(12), size=128, seed=2, labels=[k] * 12, contrasts=()) for k in (4, 3))
+    x, y = retina.grid(128, 45 * retina.MM_PER_DEGREE)
+    new = (ill.share("vein") > well.share("vein"))[:, 0]
+    row = ill.lesions[:, -1, :, None, None]
+    away = ((x - row[:, 2]) ** 2 + (y - row[:, 3]) ** 2).sqrt()
+    assert (new & (away < 3.2 * row[:, 4])).sum() > 0.95 * new.sum()
+
+
+def test_seen_is_whether_the_mask_has_any_lesion():
+    made = retina.phantoms(range(30), size=64, seed=1, labels=[1] * 30)
+    assert torch.equal(made.facts["seen"], made.lesion.flatten(1).any(dim=1))
+    assert 0 < made.facts["seen"].float().mean() < 0.6
+
+
 def test_the_picture_shows_the_truth():
-    made = retina.phantoms(range(12), size=128, seed=0, labels=[3] * 12)
+    made = retina.phantoms(range(12), size=128, seed=1, labels=[3] * 12)
     red, green, _ = made.images["rgb"].unbind(1)
     plain = made.share("retina") > 0.99
 
@@ -79,10 +114,11 @@ def test_the_picture_shows_the_truth():
         """Return how much brighter some tissue is than the retina beside it."""
         here = made.share(*names) > 0.8
         near = (max_pool2d(here.float(), 9, 1, 4) > 0) & plain
-        return channel[here[:, 0]].mean() - channel[near[:, 0]].mean()
+        parts = [(channel[i][here[i, 0]], channel[i][near[i, 0]]) for i in range(12)]
+        return torch.stack([a.mean() - b.mean() for a, b in parts if len(a) and len(b)]).mean()
 
-    assert contrast(green, "vein") < -0.1
-    assert contrast(green, "artery") < -0.05
+    assert contrast(green, "vein") < -0.05
+    assert contrast(green, "artery") < -0.015
     assert contrast(green, "vein") < contrast(green, "artery")
     assert contrast(red, "vein") < contrast(red, "artery") - 0.03
     assert contrast(green, "haemorrhage") < -0.15
@@ -151,12 +187,33 @@ def test_subjects_differ():
     [
         ({"contrasts": ("rbg",)}, "did you mean 'rgb'"),
         ({"centre": "lens"}, "macula"),
-        ({"labels": [5]}, "grades from 0 to 4"),
-        ({"labels": [1, 2]}, "one for each subject"),
+        ({"labels": [5]}, "Label 5 is no class"),
+        ({"labels": [-1]}, "Label -1 is no class"),
+        ({"labels": [0.5]}, "not a whole number"),
+        ({"labels": [1, 2]}, "give one for each"),
+        ({"eyes": [0, 1]}, "1 subjects but 2 of eyes"),
+        ({"eyes": [2]}, "from 0 to 1"),
+        ({"eyes": [0.5]}, "left"),
+        ({"field": 0}, "field is 0"),
+        ({"size": 0}, "size is 0"),
+        ({"subjects": []}, "no subjects"),
         ({"size": 8}, "at least 16"),
         ({"size": 30, "contrasts": ("low",)}, "multiple of 4"),
     ],
 )
 def test_mistakes_are_named(wrong, said):
     with pytest.raises(CourseError, match=said):
-        retina.phantoms([0], **({"size": 32, "seed": 0} | wrong))
+        retina.phantoms(**({"subjects": [0], "size": 32, "seed": 0} | wrong))
+
+
+@pytest.mark.parametrize("render", [retina.render, retina.render_vessels])
+@pytest.mark.parametrize("wrong", [[99], [-1], [0.5], []])
+def test_stand_ins_have_no_other_classes(render, wrong):
+    with pytest.raises(CourseError):
+        render(wrong, size=28, seed=0)
+
+
+def test_subjects_may_come_one_by_one():
+    made = retina.phantoms((i for i in range(2)), size=16, seed=0, labels=iter([1, 2]))
+    assert made.subject.tolist() == [0, 1]
+    assert "linear" in made.scales["rgb"].unit
