@@ -388,3 +388,19 @@ def test_pet_counts_what_is_in_a_voxel(monkeypatch):
     head.phantoms([0], size=44, seed=0, contrasts=("fdg",))
     head.phantoms([0], size=22, seed=0, contrasts=("fdg",), dim=3)
     assert asked == pytest.approx([800, 8000])
+
+
+def test_the_window_of_the_brain_is_the_same_scan():
+    """Grey and white matter, 39 and 28 HU, are 11 of 80 HU apart: 0.275 of [-1, 1], not 0.009."""
+    made = head.phantoms(range(8), size=64, seed=0, contrasts=("ct", "ct_brain"), labels=[1] * 8)
+    wide, narrow = (made.scales[name].restored(made.images[name]) for name in ("ct", "ct_brain"))
+    torch.testing.assert_close(wide.clamp(0, 80), narrow, rtol=0, atol=1e-3)
+    grey, white = (made.images["ct_brain"][made.share(name) > 0.99].mean() for name in ("grey", "white"))
+    assert (grey - white).item() == pytest.approx(0.275, abs=0.06)
+
+
+def test_it_is_said_whether_lesions_are_in_the_slice():
+    made = head.phantoms(range(40), size=32, seed=0, contrasts=(), labels=[i % 2 for i in range(40)])
+    assert torch.equal(made.facts["seen"], made.lesion.flatten(1).any(1))
+    assert not made.facts["seen"][::2].any()
+    assert made.facts["seen"][1::2].any()

@@ -58,7 +58,7 @@ from medgan_course.data.scale import Scale
 
 FOV = 220.0  # mm, the side of the image
 CONTRASTS = ("t1", "t2", "pd", "flair", "ct")
-CT_SCALE = Scale(-1000.0, 1500.0, "HU")
+CT_SCALES = {"ct": Scale(-1000.0, 1500.0, "HU"), "ct_brain": Scale(0.0, 80.0, "HU")}
 MR_SCALE = Scale(0.0, 1.0, "of the strongest tissue's signal")
 PET_SCALE = Scale(0.0, 1.2, "of the strongest healthy tissue's uptake")
 RELAXIVITY = 4.5e-3  # of gadolinium at 1.5 T, l / (mmol ms); to be confirmed
@@ -131,8 +131,9 @@ def phantoms(
     labels : iterable of int, optional
         1 for a subject with lesions like those of multiple sclerosis, 0 without. Left out: nobody has.
     contrasts : sequence of str
-        Some of "t1", "t1gd", "t2", "pd", "flair", "gre", "ct", "fdg" (PET of the glucose that is used) and
-        "myelin" (PET of a tracer that binds to myelin).
+        Some of "t1", "t1gd", "t2", "pd", "flair", "gre", "ct" (-1000 to 1500 HU), "ct_brain" (the same
+        scan in the window of the brain, 0 to 80 HU), "fdg" (PET of the glucose that is used) and "myelin"
+        (PET of a tracer that binds to myelin).
     tumour : bool, or one for each subject
         Whether there is a tumour with oedema, which pushes its surroundings away.
     severity : float, or one for each subject, optional
@@ -155,7 +156,8 @@ def phantoms(
         outwards from the midline of the lateral ventricle and its y, its semi-axes in these two directions
         (mm), its strength, which is the share of white matter that is changed, and in 3-D also z and the
         semi-axis there; only the part in white matter is seen. ``severity`` is atrophy. ``facts``:
-        ``brain``, the share of each pixel that is brain or the fluid around it ``(N, 1, *space)``; ``level``
+        ``brain``, the share of each pixel that is brain or the fluid around it ``(N, 1, *space)``; ``seen``,
+        whether any lesion or tumour is in the image (a slice may miss them); ``level``
         of the slice, 0 at the basal ganglia to 1 above the ventricles (2-D); ``tumour``, a row of present,
         centre x, y[, z], radius, core (the share of the radius that is dead), soak (radii to which oedema
         reaches) and give (the push away from the centre in radii); ``pd``, ``t1``, ``t2``, ``t2_star`` of
@@ -291,7 +293,7 @@ def _gre(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
 
 _MR = {"t1": _t1, "t1gd": _t1gd, "t2": _t2, "pd": _pd, "flair": _flair, "gre": _gre}
 _MR_PARAMETERS = ("pd", "t1", "t2", "t2_star")
-KNOWN = (*_MR, "ct", "fdg", "myelin")
+KNOWN = (*_MR, "ct", "fdg", "myelin", "ct_brain")
 
 
 @cache
@@ -342,10 +344,12 @@ def _render(
     def mixed(values: Tensor) -> Tensor:
         return torch.einsum("nk,nk...->n...", values, seen)[:, None]
 
+    ill = tissues[:, PATHOLOGY].sum(dim=1, keepdim=True) >= 0.5
     images, scales = {}, {}
     for name in contrasts:
         # Every contrast has numbers of its own, so its noise does not depend on which others are wanted.
-        apart = own.stream(1 + KNOWN.index(name))
+        # The window of the brain is another view of the same CT.
+        apart = own.stream(1 + KNOWN.index("ct" if name == "ct_brain" else name))
         texture = _fields(apart, 1, 23.0, size, fov)
         noise = apart.normal(2, 1, *[size] * dim).movedim(1, 0)
         if name in _MR:
@@ -354,11 +358,11 @@ def _render(
             coil = _fields(apart, 1, EXTENT, size, fov)
             measured = signal.rician(signal.biased(clean, 0.05 * coil), noise, sigma=sigma)
             scales[name] = MR_SCALE
-        elif name == "ct":
+        elif name in CT_SCALES:
             hu = _column("hu", device).expand(len(own), -1)
             measured = mixed(hu) + 1.5 * brain * texture + 3 * noise[0]
             measured = brain * (measured + 1000) - 1000 if stripped else measured
-            scales[name] = CT_SCALE
+            scales[name] = CT_SCALES[name]
         else:
             uptake = _column(name, device) * torch.exp(0.05 * varied[:, 3])
             activity = mixed(uptake) * (1 + 0.04 * texture)
@@ -375,7 +379,7 @@ def _render(
                 spacing=pixel,
             )
             scales[name] = PET_SCALE
-        if stripped and name != "ct":
+        if stripped and name not in CT_SCALES:
             measured = measured * brain
         images[name] = scales[name].normalised(measured)
 
@@ -384,7 +388,7 @@ def _render(
         scales=scales,
         tissue_names=TISSUES,
         tissues=tissues,
-        lesion=tissues[:, PATHOLOGY].sum(dim=1, keepdim=True) >= 0.5,
+        lesion=ill,
         lesion_columns=LESION_COLUMNS[: 7 if dim == 2 else 9],
         lesions=lesions,
         labels=labels.long(),
@@ -392,7 +396,15 @@ def _render(
         subject=torch.tensor(own.numbers, device=device),
         seed=own.seed,
         facts=facts
-        | {"brain": brain, "pd": rho, "t1": t1, "t2": t2, "t2_star": t2_star, "noise": sigma.flatten()},
+        | {
+            "brain": brain,
+            "seen": ill.flatten(1).any(dim=1),
+            "pd": rho,
+            "t1": t1,
+            "t2": t2,
+            "t2_star": t2_star,
+            "noise": sigma.flatten(),
+        },
     )
 
 

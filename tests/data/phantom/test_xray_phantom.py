@@ -180,7 +180,7 @@ def test_wrong_arguments():
         xray.phantoms([], size=64, seed=0)
     with pytest.raises(CourseError, match=r"Label 2 .* 0 \(no fracture\), 1"):
         xray.phantoms([0], size=64, seed=0, labels=[2])
-    with pytest.raises(CourseError, match="severity is 1.5"):
+    with pytest.raises(CourseError, match=r"severity is 1\.5"):
         xray.phantoms([0, 1], size=64, seed=0, severity=[0.5, 1.5])
     with pytest.raises(CourseError, match="2 subjects but 1 of severity"):
         xray.phantoms([0, 1], size=64, seed=0, severity=[0.5])
