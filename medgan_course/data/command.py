@@ -6,10 +6,13 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from medgan_course.data import catalogue, files, layouts, originals
+from medgan_course import data
+from medgan_course.data import catalogue, duplicates, files, layouts, originals
 from medgan_course.data.catalogue import Card, File
 from medgan_course.data.files import locate
 from medgan_course.errors import CourseError, did_you_mean
+
+MOST_CORRELATED = 20_000  # images of a set that are correlated with each other to find near-duplicates
 
 Say = Callable[[str], None]
 
@@ -175,6 +178,8 @@ def prepare(name: str, source: Path | None) -> Path:
 def verify(names: Iterable[str], say: Say) -> bool:
     """Compare the files that are here with their checksums and their cards.
 
+    Of sets that are asked for by name the images that occur twice are counted too.
+
     Parameters
     ----------
     names : iterable of str
@@ -190,7 +195,7 @@ def verify(names: Iterable[str], say: Say) -> bool:
     asked = list(names)
     checked = damaged = absent = 0
     for card in map(catalogue.card, asked or catalogue.names()):
-        before = checked
+        before, good = checked, []
         for file, size in {file: size for size, file in card.files.items()}.items():
             try:
                 found = files.find(file)
@@ -207,9 +212,12 @@ def verify(names: Iterable[str], say: Say) -> bool:
                 for split in card.counts:
                     layouts.read(found, card, size, split)
                 say(f"{kind:12} {file.name}, MD5 {md5}")
+                good.append(size)
             except CourseError as error:
                 damaged += 1
                 say(f"damaged      {error}")
+        if asked and good:
+            say(f"duplicates   {_duplicates(card, min(good))}")
         if asked and not card.files:
             say(f"computed     {card.name} has no file.")
         elif asked and checked == before:
@@ -252,6 +260,13 @@ def _loaded_by(notebook: Path) -> list[tuple[str, int]]:
         raise CourseError(
             f"{notebook} is no notebook, or its medgan.data no list of sets and sizes."
         ) from error
+
+
+def _duplicates(card: Card, size: int) -> str:
+    parts = [data.load(card.name, size=size, split=split, download=False) for split in card.counts]
+    # Correlating all pairs of more than that takes minutes.
+    threshold = 0.99 if sum(map(len, parts)) <= MOST_CORRELATED else 2
+    return f"{duplicates.find(*parts, threshold=threshold).sentence[:-1]} (at size {size})."
 
 
 def _identity(card: Card, file: File) -> str:

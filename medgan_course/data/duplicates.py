@@ -13,17 +13,21 @@ image it does. How alike different images of a set are depends on the set: look 
 a threshold.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from medgan_course.data import Dataset
 from medgan_course.data.catalogue import table
 from medgan_course.data.resize import area
 from medgan_course.errors import CourseError
+
+if TYPE_CHECKING:
+    from medgan_course.data import Dataset
 
 SIDE = 28  # pixels: larger images are averaged to this before they are correlated
 BLOCK = 2048  # images at a time, against as many
@@ -99,7 +103,19 @@ class Report:
         pairs = self.between(split, others, exact=exact)
         if split != others:
             return len({pair.positions[pair.splits.index(split)] for pair in pairs})
-        return len(_groups([pair.positions for pair in pairs]))
+        first = groups([pair.positions for pair in pairs], self.sizes[split])
+        return int((first != np.arange(len(first))).sum())
+
+    @property
+    def sentence(self) -> str:
+        """How many pairs there are, and how many of them lie in two splits."""
+        counts = []
+        for kind, exact in (("equal", True), (f"nearly equal (r >= {self.threshold:g})", False)):
+            pairs = [pair for pair in self.pairs if pair.exact is exact]
+            across = sum(len(set(pair.splits)) > 1 for pair in pairs)
+            if exact or self.threshold <= 1:
+                counts.append(f"{len(pairs):,} pairs of {kind} images, {across:,} of them in two splits")
+        return f"{self.title}: {'; '.join(counts)}."
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         splits = list(self.sizes)
@@ -123,7 +139,7 @@ class Report:
         return f"<strong>{escape(self._title)}</strong>{table(dict(self._rows()))}"
 
 
-def find(*parts: Dataset, threshold: float = 0.99) -> Report:
+def find(*parts: "Dataset", threshold: float = 0.99) -> Report:
     """Compare every image with every other, within each split and across splits.
 
     Parameters
@@ -156,7 +172,7 @@ def find(*parts: Dataset, threshold: float = 0.99) -> Report:
     labels = torch.cat([part.labels for part in parts])
     where = [(part.split, position) for part in parts for position in range(len(part))]
     exact = _exact(images)
-    found = {pair: 1.0 for pair in exact} | _near(images, threshold)
+    found = {pair: 1.0 for pair in exact} | (near(images, threshold) if threshold <= 1 else {})
     pairs = [
         Pair(
             splits=(where[i][0], where[j][0]),
@@ -179,9 +195,19 @@ def _exact(images: Tensor) -> set[tuple[int, int]]:
     return {(a, b) for group in alike.values() for i, a in enumerate(group) for b in group[i + 1 :]}
 
 
-def _near(images: Tensor, threshold: float) -> dict[tuple[int, int], float]:
-    """Return the pairs ``i < j`` whose correlation is at least ``threshold``, block by block."""
-    flat = _standardised(images)
+def near(images: Tensor, threshold: float, *, side: int = SIDE) -> dict[tuple[int, int], float]:
+    """Return the pairs ``i < j`` whose correlation is at least ``threshold``, block by block.
+
+    Parameters
+    ----------
+    images : Tensor
+        float32 ``(N, C, *space)``.
+    threshold : float
+        Least correlation, above 0.
+    side : int
+        Images (not volumes) that are larger are averaged to this.
+    """
+    flat = _standardised(images, side)
     found = {}
     for start in range(0, len(flat), BLOCK):
         for other in range(start, len(flat), BLOCK):
@@ -192,27 +218,21 @@ def _near(images: Tensor, threshold: float) -> dict[tuple[int, int], float]:
     return found
 
 
-def _standardised(images: Tensor) -> Tensor:
+def _standardised(images: Tensor, side: int = SIDE) -> Tensor:
     """Return every image as a row of mean 0 and length 1; an image of one grey level is a row of zeros."""
     small = images
-    if images.ndim == 4 and images.shape[-1] > SIDE:
-        small = torch.cat([area(some, SIDE) for some in images.split(BLOCK)])
+    if images.ndim == 4 and images.shape[-1] > side:
+        small = torch.cat([area(some, side) for some in images.split(BLOCK)])
     flat = small.flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)
     return flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-4)
 
 
-def _groups(pairs: Sequence[tuple[int, int]]) -> set[int]:
-    """Return every member of a chain of pairs but the first of its group."""
-    first: dict[int, int] = {}
+def groups(pairs: Collection[tuple[int, int]], n: int) -> np.ndarray:
+    """Return for each of ``n`` images the first that a chain of pairs joins it to: int64 ``(n,)``."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(i: int) -> int:
-        while first.get(i, i) != i:
-            i = first[i]
-        return i
-
-    for i, j in pairs:
-        a, b = sorted((root(i), root(j)))
-        first[b] = a
-        first.setdefault(a, a)
-    return {i for i, parent in first.items() if parent != i}
+    i, j = np.array(list(pairs), np.int64).reshape(-1, 2).T
+    _, group = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)
+    return np.unique(group, return_index=True)[1][group].astype(np.int64)

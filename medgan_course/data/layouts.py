@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medgan_course.data import duplicates
 from medgan_course.data.catalogue import Card
 from medgan_course.data.files import Found
 from medgan_course.data.scale import GREY
@@ -283,15 +284,8 @@ def alike(images: np.ndarray) -> np.ndarray:
     ndarray
         int64 ``(N,)``: the first image of each one's group.
     """
-    from scipy.sparse.csgraph import connected_components
-
-    side = images.shape[-1] // 16
-    means = images.reshape(len(images), 16, side, 16, side).mean(axis=(2, 4), dtype=np.float64)
-    flat = means.reshape(len(images), -1)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
-    _, group = connected_components(flat @ flat.T >= ALIKE, directed=False)
-    return np.unique(group, return_index=True)[1][group].astype(np.int64)
+    pairs = duplicates.near(torch.from_numpy(images)[:, None].float(), ALIKE, side=16)
+    return duplicates.groups(list(pairs), len(images))
 
 
 def _in_split(card: Card, split: str, names: np.ndarray, subject: np.ndarray) -> np.ndarray:

@@ -233,6 +233,22 @@ def test_verify_tells_official_rebuilt_and_damaged(tiny, home_file):
     assert "is truncated, altered or no npz file at all" in medgan("verify").output
 
 
+def test_verify_counts_duplicates_of_a_set_that_is_named(tiny, home_file, monkeypatch):
+    images = np.random.default_rng(3).integers(0, 256, (13, 28, 28), dtype=np.uint8)
+    images[6] = images[2]
+    images[7] = images[1] // 2
+    train, val, test = np.split(images, [6, 9])
+    tiny.write(home_file, train_images=train, val_images=val, test_images=test)
+    lines = medgan("verify", "tinymnist").output.splitlines()
+    assert lines[1] == (
+        "duplicates   TinyMNIST: 1 pairs of equal images, 1 of them in two splits; 1 pairs of nearly equal "
+        "(r >= 0.99) images, 1 of them in two splits (at size 28)."
+    )
+    assert "duplicates" not in medgan("verify").output
+    monkeypatch.setattr("medgan_course.data.command.MOST_CORRELATED", 12)
+    assert "nearly" not in medgan("verify", "tinymnist").output
+
+
 def test_verify_without_a_checksum_and_without_a_file(made, tiny, home_file):
     tiny.write(home_file)
     assert medgan("verify").output.startswith("no checksum  tinymnist.npz, MD5 ")

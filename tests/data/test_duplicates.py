@@ -143,6 +143,18 @@ def test_the_report_says_it():
     assert "more" not in repr(duplicates.find(part("train", train), threshold=2))
 
 
+def test_the_report_in_one_sentence():
+    train, val = noise(6), noise(4, seed=1)
+    train[5], val[2], val[3] = train[1], train[0], 0.5 * train[2]
+    report = duplicates.find(part("train", train), part("val", val))
+    equal = "PneumoniaMNIST: 2 pairs of equal images, 1 of them in two splits"
+    assert report.sentence == (
+        f"{equal}; 1 pairs of nearly equal (r >= 0.99) images, 1 of them in two splits."
+    )
+    only_equal = duplicates.find(part("train", train), part("val", val), threshold=2)
+    assert only_equal.sentence == f"{equal}."
+
+
 def test_what_cannot_be_compared():
     train = part("train", noise(2))
     with pytest.raises(CourseError, match="nothing to compare"):
