@@ -105,3 +105,30 @@ def test_the_lesion_table_says_how_high():
         assert ((height[:, None] - table[:, 7]).abs() < reach).any(dim=1).all()
         spread = (table[:, 7] + table[:, 8]).max() - (table[:, 7] - table[:, 8]).min()
         assert not len(height) or height.max() - height.min() < spread + 2 * side
+
+
+def test_the_fourth_ventricle_lies_behind_the_stem_and_eyes_are_water(monkeypatch):
+    seen = {}
+
+    class Seen(head._Below):
+        def __init__(self, *given):
+            super().__init__(*given)
+            seen["below"], seen["z"] = self, given[3]
+
+    def counted(painted, kinds, factor):
+        seen.setdefault("painted", painted)
+        return shares(painted, kinds, factor)
+
+    shares = head.shares
+    monkeypatch.setattr(head, "_Below", Seen)
+    monkeypatch.setattr(head, "shares", counted)
+    head.phantoms([0], size=32, seed=0, dim=3, contrasts=(), severity=1.0)
+    painted, below = seen["painted"], seen["below"]
+    ventricle = painted == head.VENTRICLE
+    assert not (ventricle & (below.stem > 0)).any()
+    assert (ventricle & (seen["z"] < -28)).sum() > 20
+    eyes = painted[below.eyes]
+    assert (eyes == head.CSF).float().mean() > 0.9
+    assert (painted[below.orbits & ~below.eyes] == head.FAT).float().mean() > 0.4
+    neck = painted[below.marrow]
+    assert (neck == head.MARROW).float().mean() > 0.8

@@ -545,6 +545,7 @@ def _anatomy(
     paint(painted, pial < 0, CSF)
     if below:
         paint(painted, below.cistern, CSF)
+        ventricle = ventricle & (below.stem <= 0)
     paint(painted, ventricle, VENTRICLE)
 
     # Lesions beside the ventricles, in white matter only, with ragged edges.
@@ -590,7 +591,10 @@ def _anatomy(
     paint(painted, beyond > fat, SKIN)
     paint(painted, beyond > fat + 1.9, AIR)
     if below:
+        paint(painted, below.marrow & below.bones, MARROW)
+        paint(painted, below.orbits & soft & (beyond < 0), FAT)
         paint(painted, below.airways & soft, AIR)
+        painted = torch.where(below.eyes & soft & (beyond < fat), CSF, painted)
     return painted, out < 0.3, facts
 
 
@@ -696,7 +700,7 @@ def _ventricles(
         height = -15 + 20 * torch.sigmoid((y - 24) / 4)
         horn = _square(x.abs() - uniform(25, 29) + 0.1 * y, z - height) < (1.2 + 1.3 * wide) ** 2
         found |= horn & (y > uniform(-14, -6)) & (y < 32)
-        found |= _square(x / 7, (y - 26) / 4.5) + ((z + 34) / 10) ** 2 < 0.3 + 0.5 * wide
+        found |= _square(x / 7, (y - 30) / 5) + ((z + 34) / 10) ** 2 < 0.3 + 0.5 * wide
     return found, middle
 
 
@@ -707,8 +711,11 @@ class _Below:
     ----------
     above_floor : Tensor
         Height in mm above the floor that the cerebrum lies on.
-    cistern, bones, airways : Tensor
-        bool: fluid below the cerebrum, bones of the face, and air in it.
+    stem : Tensor
+        Depth in mm below the surface of the brain stem and the cord.
+    cistern, bones, marrow, airways, orbits, eyes : Tensor
+        bool: fluid below the cerebrum, bones of face and neck and the marrow in them, air, the fat of the
+        orbits, and the eyes, whose vitreous is as good as water.
     face : Tensor
         Distance in mm outwards from the surface of face and neck.
     """
@@ -731,24 +738,35 @@ class _Below:
         self._leaf = 4 + 5 * (leaves + 0.4)
         pons = 5 * bump((z + 30) / 11)
         thick = uniform(8.5, 10.5) + pons - 4 * torch.sigmoid((-z - 52) / 4)
-        self._stem = torch.minimum(thick - _square(x / 1.15, y - 13 + 0.6 * pons + 0.1 * z).sqrt(), -z - 2)
+        self.stem = torch.minimum(thick - _square(x / 1.15, y - 13 + 0.6 * pons + 0.1 * z).sqrt(), -z - 2)
         self.cistern = _square(x / 9, (y + 4) / 8) + ((z + 19) / 6) ** 2 < 1
         neck = torch.sigmoid((-z - 78) / 5)
         width, length = uniform(50, 57) - 6 * neck, uniform(72, 80) - 24 * neck
         self.face = torch.maximum(50 * (_square(x / width, (y + 9 - 20 * neck) / length).sqrt() - 1), z + 8)
-        arch = (_square(x / (width - 13), (y + 9) / (length - 13)).sqrt() - 1).abs() < 0.09
-        self.bones = (arch & (y < -28) & (z < -50) & (z > -98)) | ((z + 52).abs() < 3) & (side < 24) & (
-            y < -30
-        )
-        nose = (side < 11) & (side > 1.5) & (y < -28) & (y > -72) & (z > -50) & (z < -24)
-        throat = (_square(x / 12, (y + 14) / 7) < 1) & (z < -45)
-        sinus = ((side - 24) / 10) ** 2 + ((y + 48) / 13) ** 2 + ((z + 40) / 12) ** 2 < 1
+        # The palate, the teeth, and the vertebrae in front of the cord and around it.
+        jaw = (_square(x / (width - 13), (y + 9) / (length - 13)).sqrt() - 1).abs() < 0.09
+        palate = _square(side / 24, (y + 46) / 26) + ((z + 72) / 2.5) ** 2 < 1
+        period = torch.remainder(z + uniform(0, 16), 16) - 8
+        cord = y - 13 + 0.1 * z
+        body = _square(x / 15, (cord + 20) / 10) + (period / 7) ** 4
+        process = (_square(x / 3.5, (cord - 24) / 12) < 1) & (period.abs() < 5)
+        lamina = (_square(x, cord) > 9**2) & (_square(x / 1.3, cord) < 13**2) & (period.abs() < 6)
+        neck_bones = ((body < 1) | process | lamina) & (z < -58)
+        self.bones = (jaw & (y < -28) & (z < -74) & (z > -98)) | palate | neck_bones
+        self.marrow = (body < 0.6) & (z < -58)
+        nose = _square((side - 6.5) / 5, (y + 50) / 24) + ((z + 48) / 20) ** 2 < 1
+        throat = _square(x / 11, (y + 16) / 7) + ((z + 62).clamp_min(0) / 17) ** 2 < 1
+        sinus = _square((side - 27) / 11, (y + 50) / 13) + ((z + 64) / 11) ** 2 < 1
         self.airways = nose | throat | sinus
+        apart, ahead, globe = uniform(30, 33), uniform(56, 60), uniform(11.2, 12.4)
+        up = z + 41
+        self.eyes = _square(side - apart, y + ahead) + up**2 < globe**2
+        self.orbits = _square((side - apart + 4) / 17, (y + ahead - 9) / 26) + (up / 15) ** 2 < 1
 
     def joined(self, pial: Tensor, white: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return depth below pia, depth in white matter and depth in the skull, of the whole brain."""
         return (
-            torch.maximum(torch.maximum(pial, self._cerebellum), self._stem),
-            torch.maximum(torch.maximum(white, self._cerebellum - self._leaf), self._stem - 0.3),
-            torch.maximum(torch.maximum(d, self._cerebellum), self._stem),
+            torch.maximum(torch.maximum(pial, self._cerebellum), self.stem),
+            torch.maximum(torch.maximum(white, self._cerebellum - self._leaf), self.stem - 0.3),
+            torch.maximum(torch.maximum(d, self._cerebellum), self.stem),
         )
