@@ -17,7 +17,7 @@ which PathMNIST was made. Lengths are in micrometres. No result on it says anyth
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,9 +25,20 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from medgan_course.data import stain
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    bytes_of,
+    checked,
+    fineness,
+    grid,
+    one_each,
+    paint,
+    shares,
+)
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError, did_you_mean
+from medgan_course.errors import CourseError
 
 CONTRASTS = ("rgb", "low")
 LOW = 4  # pixels of "rgb" that a pixel of "low" is wide
@@ -73,37 +84,37 @@ PLACES = 24  # places for cells a side, in every subject
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = ("rgb",),
     device: torch.device | str | None = None,
-    labs: Sequence[int] | None = None,
-    magnified: Sequence[float] | None = None,
+    labs: int | Iterable[int] | None = None,
+    magnified: float | Iterable[float] = 1.0,
 ) -> Phantoms:
     """Compute one field of a section of every subject.
 
     Parameters
     ----------
-    subjects : sequence of int
+    subjects : iterable of int
         Numbers of the subjects, from 0.
     size : int
         Image side in pixels, at least 16.
     seed : int
         Seed of the population.
-    labels : sequence of int, optional
+    labels : iterable of int, optional
         The kind of tissue of each, a position in :data:`KINDS`; left out, all are as frequent.
     contrasts : sequence of str
         "rgb" and "low", the same with pixels four times as wide, ``(N, 3, size / 4, size / 4)``.
     device : torch.device or str, optional
         Where to compute.
-    labs : sequence of int, optional
-        The lab of each, a position in :data:`LABS`; left out, drawn from the first four. It
+    labs : int, or iterable of int, optional
+        The lab of all or of each, a position in :data:`LABS`; left out, drawn from the first four. It
         changes colours only.
-    magnified : sequence of float, optional
-        How many times narrower than :data:`FOV` each field is, at least 1. Default: 1.
+    magnified : float, or iterable of float
+        How many times narrower than :data:`FOV` the field of all or of each is, 1 to 16.
 
     Returns
     -------
@@ -115,38 +126,27 @@ def phantoms(
     Raises
     ------
     CourseError
-        If a contrast, a kind, a lab or the size is none.
+        If a subject, kind, lab, magnification, size, seed or contrast is none.
     """
-    n = len(subjects)
-    for contrast in contrasts:
-        if contrast not in CONTRASTS:
-            raise CourseError(f"A section has no contrast {contrast!r}: {did_you_mean(contrast, CONTRASTS)}")
-    if size < 16 or ("low" in contrasts and size % LOW):
-        raise CourseError(
-            f"size={size!r} does not do for a section: choose at least 16 and a multiple of {LOW}."
-        )
-    for name, given, allowed in (("labels", labels, len(KINDS)), ("labs", labs, len(LABS))):
-        if given is not None and (len(given) != n or not all(0 <= each < allowed for each in given)):
-            raise CourseError(f"{name} must be {n} numbers from 0 to {allowed - 1}, one for each subject.")
-    if magnified is not None and (len(magnified) != n or min(magnified) < 1):
-        raise CourseError(f"magnified must be {n} factors of at least 1, one for each subject.")
-
-    def part(given: Sequence | None, start: int) -> Sequence | None:
-        return None if given is None else given[start : start + CHUNK]
-
-    return Phantoms.joined(
-        [
-            _computed(
-                Subjects(subjects[start : start + CHUNK], seed, device=device),
-                size,
-                part(labels, start),
-                contrasts,
-                part(labs, start),
-                part(magnified, start),
-            )
-            for start in range(0, max(n, 1), CHUNK)
-        ]
-    )
+    asked = checked(
+        "section", subjects, size=size, seed=seed, labels=labels, classes=KINDS,
+        contrasts=contrasts, known=CONTRASTS,
+    )  # fmt: skip
+    n = len(asked)
+    if "low" in asked.contrasts and size % LOW:
+        raise CourseError(f'size is {size}, but "low" needs a multiple of {LOW}.')
+    used = None if labs is None else one_each("labs", labs, n, 0, len(LABS) - 1)
+    if used is not None and (used != used.round()).any():
+        raise CourseError(f"labs are whole numbers from 0 to {len(LABS) - 1}: positions in LABS.")
+    zoom = one_each("magnified", magnified, n, 1, 16)
+    parts = []
+    for start in range(0, n, CHUNK):
+        part = slice(start, start + CHUNK)
+        own = Subjects(asked.numbers[part], seed, device=device)
+        lab = None if used is None else used[part].long().to(own.device)
+        kinds = asked.labels and asked.labels[part]
+        parts.append(_computed(own, size, kinds, asked.contrasts, lab, zoom[part].to(own.device)))
+    return Phantoms.joined(parts)
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -154,9 +154,9 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
 
     All come from one lab, as PathMNIST's colours are normalised.
     """
-    numbers = range(first, first + len(labels))
-    made = phantoms(numbers, size=size, seed=seed, labels=labels, labs=[1] * len(labels))
-    return _bytes(made.images["rgb"])
+    asked = checked("section", None, size=size, seed=seed, labels=labels, classes=KINDS, first=first)
+    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels, labs=1)
+    return bytes_of(made.images["rgb"]).movedim(1, -1)
 
 
 def render_nuclei(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
@@ -171,7 +171,8 @@ def render_nuclei(labels: Sequence[int], *, size: int, seed: int, first: int = 0
     instances : Tensor
         int32 ``(N, size, size)``: a number for every nucleus, 0 for none.
     """
-    numbers = range(first, first + len(labels))
+    asked = checked("section", range(first, first + len(labels)), size=size, seed=seed)
+    numbers = asked.numbers
     # A stream of its own, because these choices are the set's, not the tissue's.
     drawn = Subjects(numbers, seed, stream=9).each(3, 0, 1)
     kinds = [(LYMPHOCYTES, STROMA, TUMOUR, MUCOSA)[int(share * 4)] for share in drawn[:, 0]]
@@ -180,11 +181,7 @@ def render_nuclei(labels: Sequence[int], *, size: int, seed: int, first: int = 0
         numbers, size=size, seed=seed, labels=kinds,
         magnified=(1 + 2.0 * drawn[:, 1] ** 2).tolist(), labs=labs,
     )  # fmt: skip
-    return _bytes(made.images["rgb"]), made.facts["instances"].int()
-
-
-def _bytes(images: Tensor) -> Tensor:
-    return ((images + 1) * 127.5).round().to(torch.uint8).movedim(1, -1)
+    return bytes_of(made.images["rgb"]).movedim(1, -1), made.facts["instances"].int()
 
 
 # Cells on jittered lattices
@@ -258,7 +255,7 @@ _PLAN = torch.tensor(
 
 def _computed(
     u: Subjects, size: int, labels: Sequence[int] | None, contrasts: Sequence[str],
-    labs: Sequence[int] | None, magnified: Sequence[float] | None,
+    labs: Tensor | None, magnified: Tensor,
 ) -> Phantoms:  # fmt: skip
     n, factor = len(u), fineness(size, FINE)
     side = size * factor
@@ -266,10 +263,8 @@ def _computed(
     kind = (
         (drawn[:, 0] * len(KINDS)).long() if labels is None else torch.tensor(list(labels), device=u.device)
     )
-    lab = (drawn[:, 1] * H_AND_E).long() if labs is None else torch.tensor(list(labs), device=u.device)
-    zoom = torch.tensor(list(magnified) if magnified is not None else [1.0] * n, device=u.device).view(
-        n, 1, 1
-    )
+    lab = (drawn[:, 1] * H_AND_E).long() if labs is None else labs
+    zoom = magnified.view(n, 1, 1)
 
     def only(*kinds: int) -> Tensor:
         return torch.isin(kind, torch.tensor(kinds, device=u.device)).view(n, 1, 1)
@@ -451,7 +446,7 @@ def _computed(
         lesions=tumour.view(n, 1, 1),
         labels=kind,
         severity=atypia[:, 0] * tumour,
-        subject=torch.tensor(u.numbers),
+        subject=torch.tensor(u.numbers, device=u.device),
         seed=u.seed,
         facts={"lab": lab, "instances": instances},
     )

@@ -17,15 +17,25 @@ of it: no result on it says anything about patients.
 Positions are in image sides: x to the right, y down.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, fineness, grid, paint, shares
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    bytes_of,
+    checked,
+    fineness,
+    grid,
+    paint,
+    shares,
+)
 from medgan_course.data.scale import GREY
-from medgan_course.errors import CourseError, did_you_mean
 
 CLASSES = ("choroidal neovascularization", "diabetic macular edema", "drusen", "normal")
 CONTRASTS = ("oct",)
@@ -46,15 +56,16 @@ TISSUES = tuple(ECHO)
 CHUNK = 16  # subjects at a time
 FINE = 128  # the least side of the grid on which layers are painted
 BUMPS = 9
+HALF = 2 * math.log(2) ** 0.5  # full width at half of the height of a bump, in its 1/e half widths
 CYSTS = 14
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
     device: torch.device | str | None = None,
 ) -> Phantoms:
@@ -64,13 +75,13 @@ def phantoms(
 
     Parameters
     ----------
-    subjects : sequence of int
+    subjects : iterable of int
         Numbers of the subjects, from 0.
     size : int
         Image side in pixels, at least 16.
     seed : int
         Seed of the population.
-    labels : sequence of int, optional
+    labels : iterable of int, optional
         A position in :data:`CLASSES`. Left out, everyone has their own, a quarter each.
     contrasts : sequence of str
         "oct", or none for the truth alone.
@@ -80,30 +91,24 @@ def phantoms(
     Returns
     -------
     Phantoms
-        Grey levels. ``lesion`` is drusen, membrane, fluid and exudates; the lesion table gives place and size
-        of every druse, membrane or cyst; ``severity`` is drawn for the ill and 0 for the well.
+        Grey levels. ``lesion`` is drusen, membrane, fluid and exudates; the lesion table gives the centre and
+        the full width and height of every druse, membrane or cyst, of the first two the width at half of
+        their height; ``severity`` is drawn for the ill and 0 for the well.
 
     Raises
     ------
     CourseError
-        If there is no such contrast or label, the size is too small, or there is nobody.
+        If a subject, label, size, seed or contrast is none; see :func:`~.common.checked`.
     """
-    for name in contrasts:
-        if name not in CONTRASTS:
-            raise CourseError(
-                f"The OCT phantom has no contrast {name!r}: {did_you_mean(name, list(CONTRASTS))}"
-            )
-    if size < 16:
-        raise CourseError(f"size is {size}, but a retina needs at least 16 pixels.")
-    numbers = [int(subject) for subject in subjects]
-    given = None if labels is None else [int(label) for label in labels]
-    if given is not None and (len(given) != len(numbers) or not set(given) <= set(range(4))):
-        raise CourseError(f"{len(numbers)} subjects need as many labels, each from 0 to 3.")
+    asked = checked(
+        "eye", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=CONTRASTS,
+    )  # fmt: skip
     parts = []
-    for start in range(0, max(len(numbers), 1), CHUNK):
+    for start in range(0, len(asked), CHUNK):
         part = slice(start, start + CHUNK)
-        own = Subjects(numbers[part], seed, device=device)
-        parts.append(_part(own, None if given is None else given[part], size, contrasts))
+        own = Subjects(asked.numbers[part], seed, device=device)
+        parts.append(_part(own, asked.labels and asked.labels[part], size, asked.contrasts))
     return Phantoms.joined(parts)
 
 
@@ -126,8 +131,8 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     Tensor
         uint8 ``(N, size, size)``.
     """
-    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=labels)
-    return GREY.restored(made.images["oct"][:, 0]).round().to(torch.uint8)
+    asked = checked("eye", None, size=size, seed=seed, labels=labels, classes=CLASSES, first=first)
+    return bytes_of(phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels).images["oct"][:, 0])
 
 
 def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts: Sequence[str]) -> Phantoms:
@@ -155,13 +160,14 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
             * (drusen & (uniform(0, 1) < 0.3 + 0.7 * severity) | drusen & (k < 3))
         )
         raised = torch.maximum(raised, height * bump((x - place) / width))
-        rows.append([height > 0, place, _height(bruch, place), width, height])
+        rows.append([height > 0, place, _height(bruch, place) - height / 2, HALF * width, height])
     place, width = fovea + uniform(-0.15, 0.15), uniform(0.07, 0.17)
     height = uniform(0.05, 0.13) * (0.5 + 0.6 * severity) * neovascular
     uneven = (1 + 0.35 * coarse[:, 1, :1] + 0.12 * fine[:, 0, :1]).clamp_min(0)
     raised = torch.maximum(raised, height * bump((x - place) / width) * uneven)
     rows[0] = [torch.where(neovascular, new, old) for new, old in zip(
-        (neovascular, place, _height(bruch, place), width, height), rows[0], strict=True)]  # fmt: skip
+        (neovascular, place, _height(bruch, place) - height / 2, HALF * width, height), rows[0],
+        strict=True)]  # fmt: skip
     epithelium = bruch - raised
     # Fluid under the retina, beside a membrane or in oedema.
     wet = torch.where(neovascular, (uniform(0, 1) < 0.7).float(), (uniform(0, 1) < 0.3).float() * oedema)

@@ -129,12 +129,29 @@ def test_surrogates_have_the_layout_of_the_sets():
     ("wrong", "said"),
     [
         ({"contrasts": ("rbg",)}, "did you mean 'rgb'"),
-        ({"labels": [9]}, "labels must be 1 numbers from 0 to 8"),
-        ({"labs": [6]}, "labs must be 1 numbers from 0 to 5"),
-        ({"magnified": [0.5]}, "at least 1"),
+        ({"labels": [9]}, "Label 9 is no class"),
+        ({"labs": [6]}, "labs is 6"),
+        ({"labs": [0.5]}, "whole numbers"),
+        ({"labs": [0, 1]}, "1 subjects but 2 of labs"),
+        ({"labels": [-1]}, "Label -1 is no class"),
+        ({"labels": [0.5]}, "not a whole number"),
+        ({"magnified": [0.5]}, "from 1 to 16"),
+        ({"magnified": [1, 2]}, "1 subjects but 2 of magnified"),
+        ({"subjects": []}, "no subjects"),
         ({"size": 8}, "at least 16"),
     ],
 )
 def test_mistakes_are_named(wrong, said):
     with pytest.raises(CourseError, match=said):
-        h.phantoms([0], **({"size": 32, "seed": 0} | wrong))
+        h.phantoms(**({"subjects": [0], "size": 32, "seed": 0} | wrong))
+
+
+@pytest.mark.parametrize("wrong", [[99], [-1], [0.5], []])
+def test_the_stand_in_has_no_other_classes(wrong):
+    with pytest.raises(CourseError):
+        h.render(wrong, size=28, seed=0)
+
+
+def test_subjects_may_come_one_by_one():
+    made = h.phantoms((i for i in range(2)), size=16, seed=0, labels=iter([1, 2]))
+    assert made.subject.tolist() == [0, 1]

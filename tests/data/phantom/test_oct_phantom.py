@@ -86,12 +86,52 @@ def test_labels_left_out_belong_to_the_subject():
     assert torch.bincount(labels, minlength=4).min() >= 2
 
 
-def test_wrong_arguments():
-    with pytest.raises(CourseError, match="no contrast 'OCT': did you mean 'oct'"):
-        oct.phantoms([0], size=64, seed=0, contrasts=("OCT",))
-    with pytest.raises(CourseError, match="size is 8"):
-        oct.phantoms([0], size=8, seed=0)
-    with pytest.raises(CourseError, match="no subjects"):
-        oct.phantoms([], size=64, seed=0)
-    with pytest.raises(CourseError, match="1 subjects need as many labels"):
-        oct.phantoms([0], size=64, seed=0, labels=[4])
+def test_the_table_has_full_widths_and_centres_of_all():
+    """A druse alone: the rise of the epithelium is half of its height half its width from its centre."""
+    made = oct.phantoms(range(8), size=256, seed=0, labels=[2] * 8, contrasts=())
+    raised = made.share("drusen")[:, 0].sum(dim=1) / 256
+    checked = 0
+    for i in range(8):
+        rows = made.lesions[i][made.lesions[i, :, 0] == 1]
+        for row in rows:
+            _, x, y, width, height = row.tolist()
+            others = [abs(x - o) for o in rows[:, 1].tolist() if o != x]
+            if min(others, default=1) < 0.15 or not 0.1 < x < 0.9:
+                continue
+            top, left, right = (raised[i, int(256 * p)].item() for p in (x, x - width / 2, x + width / 2))
+            # The epithelium itself is 0.017 thick and hides the lowest part.
+            assert top + 0.009 == pytest.approx(height, abs=0.006)
+            assert (left + right) / 2 + 0.009 == pytest.approx(height / 2, abs=0.006)
+            column = made.share("drusen")[i, 0, :, int(256 * x)]
+            middle = (column * (torch.arange(256) + 0.5)).sum() / column.sum() / 256
+            assert y == pytest.approx(middle.item(), abs=0.01)
+            checked += 1
+    assert checked >= 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"contrasts": ("OCT",)}, "no contrast 'OCT': did you mean 'oct'"),
+        ({"size": 8}, "size is 8"),
+        ({"subjects": []}, "no subjects"),
+        ({"labels": [4]}, "Label 4 is no class"),
+        ({"labels": [-1]}, "Label -1 is no class"),
+        ({"labels": [0.5]}, "not a whole number"),
+        ({"labels": [0, 1]}, "1 subjects but 2 labels"),
+    ],
+)
+def test_mistakes_are_named(wrong, said):
+    with pytest.raises(CourseError, match=said):
+        oct.phantoms(**({"subjects": [0], "size": 32, "seed": 0} | wrong))
+
+
+@pytest.mark.parametrize("wrong", [[99], [-1], [0.5], []])
+def test_the_stand_in_has_no_other_classes(wrong):
+    with pytest.raises(CourseError):
+        oct.render(wrong, size=28, seed=0)
+
+
+def test_subjects_may_come_one_by_one():
+    made = oct.phantoms((i for i in range(2)), size=16, seed=0, labels=iter([1, 2]))
+    assert made.subject.tolist() == [0, 1]
