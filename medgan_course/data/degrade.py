@@ -74,7 +74,8 @@ def zero_fill(images: Tensor, factor: int) -> Tensor:
     """Return low-resolution images enlarged by zeros around their k-space, ``factor`` times more pixels.
 
     The band-limited interpolation: it passes through every low-resolution sample of :func:`kspace_crop`, and
-    cropping it again gives the same image. It is the least-squares answer to what was measured, and it rings.
+    cropping it again gives the same image, if that came from there: of others with an even side the frequency
+    that has no partner is lost. It is the least-squares answer to what was measured, and it rings.
 
     Parameters
     ----------
@@ -191,4 +192,6 @@ def photon_noise(images: Tensor, noise: Tensor, *, counts: float) -> Tensor:
     counts : float
         :math:`c`, photons of a white pixel.
     """
+    if counts <= 0:
+        raise CourseError(f"counts={counts} shows nothing: give a positive number of counts.")
     return 2 / counts * poisson(counts * ((images + 1) / 2).clamp_min(0), noise) - 1

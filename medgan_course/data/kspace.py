@@ -64,6 +64,10 @@ def equispaced_mask(lines: int, acceleration: int, *, centre: int = 0) -> Tensor
         bool ``(lines,)``.
     """
     _check_mask(lines, acceleration, centre)
+    if acceleration != int(acceleration):
+        raise CourseError(
+            f"Every {acceleration!r}-th line cannot be read: give a whole number, or draw a random_mask."
+        )
     line = torch.arange(lines) - lines // 2
     return (line % acceleration == 0) | _central(lines, centre)
 
@@ -99,10 +103,10 @@ def random_mask(uniform: Tensor, acceleration: float, *, centre: int, power: flo
     lines = uniform.shape[-1]
     read = round(lines / acceleration)
     _check_mask(lines, acceleration, centre)
-    if centre > read:
+    if read < max(centre, 1):
         raise CourseError(
-            f"An acceleration of {acceleration} leaves {read} of {lines} lines, fewer than the {centre} of "
-            "the centre: read fewer there, or accelerate less."
+            f"An acceleration of {acceleration} leaves {read} of {lines} lines, fewer than the "
+            f"{max(centre, 1)} that must be read: accelerate less, or ask for a smaller centre."
         )
     distance = (torch.arange(lines, dtype=torch.float64, device=uniform.device) - lines // 2).abs()
     weight = (1 - distance / (lines // 2 + 1)) ** power
@@ -129,10 +133,15 @@ def _central(lines: int, centre: int) -> Tensor:
 
 def _broadcast(mask: Tensor, images: Tensor) -> Tensor:
     """Return a mask ``(lines,)`` or ``(N, lines)`` with axes of 1 where images have others."""
-    if mask.shape[-1] != images.shape[-2] or (mask.ndim == 2 and len(mask) not in (1, len(images))):
+    if (
+        mask.dtype != torch.bool
+        or mask.ndim not in (1, 2)
+        or mask.shape[-1] != images.shape[-2]
+        or (mask.ndim == 2 and len(mask) not in (1, len(images)))
+    ):
         raise CourseError(
-            f"A mask {tuple(mask.shape)} does not fit images {tuple(images.shape)}: it has one bool for each "
-            f"of the {images.shape[-2]} lines, (lines,) or (N, lines)."
+            f"A mask {tuple(mask.shape)} {mask.dtype} does not fit images {tuple(images.shape)}: it has one "
+            f"bool for each of the {images.shape[-2]} lines, (lines,) or (N, lines)."
         )
     return mask.to(images.device).reshape(-1, *[1] * (images.ndim - 3), mask.shape[-1], 1)
 
@@ -248,6 +257,8 @@ def rotated(images: Tensor, angles: Tensor) -> Tensor:
         ``(N,)`` in radians; positive turns x towards y, which is clockwise on the screen.
     """
     space_axes(images)
+    if angles.shape != (len(images),):
+        raise CourseError(f"{len(images)} images need as many angles, not {tuple(angles.shape)}.")
     *_, height, width = images.shape
     cos, sin = angles.cos(), angles.sin()
     # Positions in [-1, 1] about (side - 1) / 2, the turn about side // 2.
@@ -280,6 +291,12 @@ def moved(images: Tensor, shifts: Tensor, angles: Tensor, pose: Tensor) -> Tenso
         int64 ``(N, lines)``: the pose, from 0, in which each line was read.
     """
     k = torch.zeros_like(fft(images))
+    if pose.shape != (len(images), images.shape[-2]) or not 0 <= pose.min() <= pose.max() < angles.shape[1]:
+        raise CourseError(
+            f"Poses are (N, lines) = {(len(images), images.shape[-2])} numbers from 0 to "
+            f"{angles.shape[1] - 1}, one for each line; these are {tuple(pose.shape)}, from "
+            f"{pose.min().item()} to {pose.max().item()}."
+        )
     for number in range(angles.shape[1]):
         read = _broadcast(pose == number, images)
         k = torch.where(read, fft(rotated(images, angles[:, number])), k)

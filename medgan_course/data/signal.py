@@ -199,9 +199,11 @@ def poisson(mean: Tensor, noise: Tensor) -> Tensor:
     CourseError
         If an expected count is negative or no number.
     """
+    if mean.shape != noise.shape:
+        raise CourseError(f"Counts {tuple(mean.shape)} need noise of that shape, not {tuple(noise.shape)}.")
     rate, z = mean.detach().double(), noise.double()
-    if not (rate >= 0).all():
-        raise CourseError("Photons are counted, so their expected number must be 0 or more everywhere.")
+    if not ((rate >= 0) & rate.isfinite()).all():
+        raise CourseError("Photons are counted, so their expected number must be 0 or more, and finite.")
     large, z2 = rate.clamp_min(FEW), z * z
     root = large.sqrt()
     counts = rate + root * z + 1 / 3 + z2 / 6 - z * (1 + z2 / 2) / 36 / root
@@ -254,5 +256,7 @@ def pet(
     spacing : float or sequence of float
         Size of the pixels in mm.
     """
+    if not (torch.as_tensor(counts) > 0).all():
+        raise CourseError(f"counts={counts} shows nothing: give a positive number of counts.")
     blurred = gaussian_psf(activity, fwhm=fwhm, spacing=spacing).clamp_min(0)
     return poisson(counts * blurred, noise) / counts

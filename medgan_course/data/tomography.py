@@ -102,7 +102,7 @@ def fbp(sinogram: Tensor, side: int, *, spacing: float = 1.0, hann: bool = False
     Tensor
         ``(N, C, side, side)``.
     """
-    if sinogram.ndim != 4 or (sinogram.shape[-1] - side) % 2:
+    if sinogram.ndim != 4 or sinogram.shape[-1] < side or (sinogram.shape[-1] - side) % 2:
         raise CourseError(
             f"A sinogram of side={side} is (N, C, views, {detectors(side)}), as detectors(side) says, "
             f"not {tuple(sinogram.shape)}."

@@ -173,3 +173,8 @@ def test_mistakes_are_sentences():
             function(torch.zeros(8, 8), 2)
         with pytest.raises(CourseError, match="factor=0 is no resolution"):
             function(torch.zeros(1, 1, 8, 8), 0)
+
+
+def test_no_counts_show_nothing():
+    with pytest.raises(CourseError, match="positive number of counts"):
+        photon_noise(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), counts=0)

@@ -195,3 +195,29 @@ def test_mistakes_are_sentences():
         kspace.measure(torch.zeros(2, 1, 8, 4), torch.ones(4, dtype=torch.bool))
     with pytest.raises(CourseError, match=r"\(1, 8, 2\), not \(1, 8, 3\)"):
         kspace.translated(torch.zeros(1, 1, 8, 4), torch.zeros(1, 8, 3))
+
+
+IMAGES = torch.zeros(2, 1, 8, 6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (lambda: kspace.random_mask(torch.rand(8), 40, centre=0), "at least|must be read"),
+        (lambda: kspace.equispaced_mask(12, 2.5), "whole number"),
+        (lambda: kspace.measure(IMAGES, torch.ones(8)), "one bool"),
+        (lambda: kspace.measure(IMAGES[:1], torch.ones(1, 3, 8, dtype=torch.bool)), "one bool"),
+        (lambda: kspace.rotated(IMAGES, torch.zeros(3)), "as many angles"),
+        (
+            lambda: kspace.moved(IMAGES, torch.zeros(2, 1, 2), torch.zeros(2, 1), torch.ones(2, 8).long()),
+            "from 0 to 0",
+        ),
+        (
+            lambda: kspace.moved(IMAGES, torch.zeros(2, 1, 2), torch.zeros(2, 1), torch.zeros(8).long()),
+            "one for each line",
+        ),
+    ],
+)
+def test_what_no_scanner_does_is_a_sentence(wrong, sentence):
+    with pytest.raises(CourseError, match=sentence):
+        wrong()

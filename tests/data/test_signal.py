@@ -226,3 +226,21 @@ def test_a_psf_that_is_none_is_refused():
         signal.gaussian_psf(images, fwhm=1, spacing=0)
     with pytest.raises(CourseError, match="3 numbers for 2 axes"):
         signal.gaussian_psf(images, fwhm=(1, 2, 3), spacing=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (lambda: signal.poisson(torch.ones(3), torch.zeros(2)), "noise of that shape"),
+        (lambda: signal.poisson(torch.tensor([math.inf]), torch.zeros(1)), "finite"),
+        (
+            lambda: signal.pet(
+                torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), counts=0.0, fwhm=1.0, spacing=1.0
+            ),
+            "positive number of counts",
+        ),
+    ],
+)
+def test_counts_that_cannot_be_are_a_sentence(wrong, sentence):
+    with pytest.raises(CourseError, match=sentence):
+        wrong()
