@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from medgan_course.data.phantom import abdomen, chest, head
-from medgan_course.data.phantom.common import Subjects, bump, grid
+from medgan_course.data.phantom.common import Subjects, bump, checked, grid
 
 CHUNK = 32
+KINDS = ("abdominal CT", "breast MR", "chest X-ray", "chest CT", "hand", "head CT")
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -40,12 +41,13 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     Tensor
         uint8 ``(N, size, size)``.
     """
-    kinds = torch.tensor(labels)
-    images = torch.empty(len(labels), size, size, dtype=torch.uint8)
+    asked = checked("body", None, size=size, seed=seed, labels=labels, classes=KINDS, first=first)
+    kinds = torch.tensor(asked.labels)
+    images = torch.empty(len(asked), size, size, dtype=torch.uint8)
     for kind in kinds.unique().tolist():
         draw = (_abdomen, _breasts, _chest, _chest_ct, _hand, _head)[kind]
         for members in (kinds == kind).nonzero()[:, 0].split(CHUNK):
-            grey = draw(Subjects([first + i for i in members.tolist()], seed), size)
+            grey = draw(Subjects([asked.numbers[i] for i in members.tolist()], seed), size)
             images[members] = (grey.clamp(0, 1) * 255).round().byte()
     return images
 

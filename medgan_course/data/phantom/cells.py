@@ -22,8 +22,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from medgan_course.data import stain
-from medgan_course.data.phantom.common import Subjects, bump, fineness, grid
-from medgan_course.errors import CourseError
+from medgan_course.data.phantom.common import Subjects, bump, checked, fineness, grid
 
 CHUNK = 16  # subjects at a time
 FINE = 96  # the least side of the grid on which cells are painted
@@ -71,6 +70,15 @@ BLOOD = (
     Blood(6.4, (3, 5), (4.3, 3.0), 1.75, 0.6, 0.95, 0.05, 0.32, 0.10, 0.10, 0.0),  # neutrophil
     Blood(1.5, (0, 0), (0.0, 0.0), 0.0, 0.0, 0.00, 0.25, 0.25, 0.0, 0.75, 0.0),  # platelet
 )
+KINDS = (
+    "basophil", "eosinophil", "erythroblast", "immature granulocyte", "lymphocyte", "monocyte", "neutrophil",
+    "platelet",
+)  # fmt: skip
+SMEARED = ("red", "white", "platelet")
+NUCLEI = (
+    "collecting duct", "distal tubule", "glomerular endothelium", "interstitial endothelium", "leukocyte",
+    "podocyte", "proximal tubule", "thick ascending limb",
+)  # fmt: skip
 PLATELET, RED = 7, 8  # the second is none of BloodMNIST's
 # How often each white cell is one of BCCD's: mostly neutrophils and lymphocytes.
 _WHITE = (0.02, 0.18, 0.0, 0.0, 0.2, 0.1, 0.5)
@@ -109,7 +117,7 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
 
     Subject ``first + i`` of ``seed`` is the same cell whatever the batch or the order of calls.
     """
-    _checked(labels, len(BLOOD), "BloodMNIST")
+    checked("cell", None, size=size, seed=seed, labels=labels, classes=KINDS, first=first)
     return _smears(labels, [WIDTH] * len(labels), (0.97, 0.90, 0.86), size, seed, first)
 
 
@@ -118,7 +126,7 @@ def render_smear(labels: Sequence[int], *, size: int, seed: int, first: int = 0)
 
     Each is cut out along its outline, as BCCD's are, so sizes in pixels say nothing.
     """
-    _checked(labels, 3, "BCCD")
+    checked("cell", None, size=size, seed=seed, labels=labels, classes=SMEARED, first=first)
     drawn = Subjects(range(first, first + len(labels)), seed, stream=9).each(2, 0, 1)
     kinds, widths = [], []
     edges = torch.tensor(_WHITE).cumsum(0)
@@ -131,17 +139,12 @@ def render_smear(labels: Sequence[int], *, size: int, seed: int, first: int = 0)
 
 def render_kidney(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
     """Compute what stands in for TissueMNIST: a nucleus for every label, uint8 ``(N, size, size)``."""
-    _checked(labels, len(KIDNEY), "TissueMNIST")
+    checked("nucleus", None, size=size, seed=seed, labels=labels, classes=NUCLEI, first=first)
     parts = [
         _kidney(Subjects(_numbers(first, start, labels), seed), labels[start : start + CHUNK], size)
         for start in range(0, len(labels), CHUNK)
     ]
     return torch.cat(parts)
-
-
-def _checked(labels: Sequence[int], classes: int, name: str) -> None:
-    if not labels or not all(0 <= label < classes for label in labels):
-        raise CourseError(f"The labels of {name} are numbers from 0 to {classes - 1}: give at least one.")
 
 
 def _numbers(first: int, start: int, labels: Sequence[int]) -> range:

@@ -12,16 +12,16 @@ down), depths and path lengths in cm.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, grid
+from medgan_course.data.phantom.common import Phantoms, Subjects, bump, bytes_of, checked, grid, whole
 from medgan_course.data.phantom.xray import attenuation, ellipsoid, transmission
 from medgan_course.data.scale import GREY
-from medgan_course.errors import CourseError, did_you_mean
+from medgan_course.errors import CourseError
 
 CLASSES = ("normal", "pneumonia")
 CONTRASTS = ("xray",)
@@ -39,13 +39,13 @@ CHUNK = 16  # subjects at a time: the maps of one chunk stay in a core's cache
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
-    findings: Sequence[Sequence[int]] | None = None,
+    findings: Iterable[Iterable[int]] | None = None,
     device: torch.device | str | None = None,
 ) -> Phantoms:
     """Compute a chest X-ray of every subject.
@@ -55,24 +55,27 @@ def phantoms(
 
     Parameters
     ----------
-    subjects : sequence of int
+    subjects : iterable of int
         Numbers of the subjects, from 0.
     size : int
         Image side in pixels, at least 16.
     seed : int
         Seed of the population.
-    labels : sequence of int, optional
+    labels : iterable of int, optional
         0 normal, 1 pneumonia. Left out, everyone has their own, half and half.
     contrasts : sequence of str
         "xray", or none for the truth alone.
     findings : sequence of sequence of int, optional
-        Instead of ``labels``, 1 or 0 for each of :data:`FINDINGS`, a row for each subject.
+        Instead of ``labels``, 1 or 0 for each of :data:`FINDINGS`, a row for each subject. Atelectasis,
+        fibrosis, pleural thickening and hernia leave no trace; cardiomegaly, pneumothorax and emphysema
+        change the anatomy but fill no lung; the others do.
     device : torch.device or str, optional
         Where the images are computed. Default: the CPU.
 
     Returns
     -------
     Phantoms
+        Labels are 1 with pneumonia, whatever else is found; all findings are in the facts.
         Grey levels of a film with an exposure of its own, bright where dense. A pixel's tissue is heart (with
         the mediastinum), else lung, else body or air. ``lesion`` is lung of which a fifth or more is filled.
         The lesion table gives its centre and its share of the lungs; ``severity`` is the mean share filled.
@@ -84,32 +87,31 @@ def phantoms(
     CourseError
         If there is no such contrast or label, the size is too small, or there is nobody.
     """
-    for name in contrasts:
-        if name not in CONTRASTS:
-            raise CourseError(
-                f"The chest phantom has no contrast {name!r}: {did_you_mean(name, list(CONTRASTS))}"
-            )
-    if size < 16:
-        raise CourseError(f"size is {size}, but a chest needs at least 16 pixels.")
-    numbers = [int(subject) for subject in subjects]
-    if labels is not None and (len(labels) != len(numbers) or not {int(one) for one in labels} <= {0, 1}):
-        raise CourseError(f"{len(numbers)} subjects need as many labels, each 0 (normal) or 1 (pneumonia).")
-    if findings is not None and (
-        len(findings) != len(numbers) or any(len(row) != len(FINDINGS) for row in findings)
-    ):
-        raise CourseError(
-            f"{len(numbers)} subjects need as many rows of findings, each with {len(FINDINGS)} zeros or ones."
-        )
+    asked = checked(
+        "chest", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=CONTRASTS,
+    )  # fmt: skip
+    if labels is not None and findings is not None:
+        raise CourseError("Both labels and findings are given: leave one of them out.")
+    rows = None if findings is None else _rows(findings, len(asked))
+    given = None if asked.labels is None else torch.tensor(asked.labels)
     parts = []
-    for start in range(0, max(len(numbers), 1), CHUNK):
+    for start in range(0, len(asked), CHUNK):
         part = slice(start, start + CHUNK)
-        own = Subjects(numbers[part], seed, device=device)
-        given = None if labels is None else torch.tensor([int(one) for one in labels[part]])
-        found = (
-            None if findings is None else torch.tensor([[int(one) for one in row] for row in findings[part]])
-        )
-        parts.append(_part(own, given, found, size, contrasts))
+        own = Subjects(asked.numbers[part], seed, device=device)
+        ill, found = (None if each is None else each[part] for each in (given, rows))
+        parts.append(_part(own, ill, found, size, asked.contrasts))
     return Phantoms.joined(parts)
+
+
+def _rows(findings: Iterable[Iterable[int]], n: int) -> Tensor:
+    """Return findings as int64 ``(n, 14)``."""
+    rows = [[whole("Finding", one) for one in row] for row in findings]
+    if len(rows) != n or any(len(row) != len(FINDINGS) or not set(row) <= {0, 1} for row in rows):
+        raise CourseError(
+            f"{n} subjects need as many rows of findings, each with {len(FINDINGS)} zeros or ones."
+        )
+    return torch.tensor(rows)
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -131,8 +133,9 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     Tensor
         uint8 ``(N, size, size)``; bright means dense, as on film.
     """
-    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, labels=labels)
-    return GREY.restored(made.images["xray"][:, 0]).round().to(torch.uint8)
+    asked = checked("chest", None, size=size, seed=seed, labels=labels, classes=CLASSES, first=first)
+    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels)
+    return bytes_of(made.images["xray"][:, 0])
 
 
 def render_findings(labels: Sequence[Sequence[int]], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -156,7 +159,7 @@ def render_findings(labels: Sequence[Sequence[int]], *, size: int, seed: int, fi
         uint8 ``(N, size, size)``.
     """
     made = phantoms(range(first, first + len(labels)), size=size, seed=seed, findings=labels)
-    return GREY.restored(made.images["xray"][:, 0]).round().to(torch.uint8)
+    return bytes_of(made.images["xray"][:, 0])
 
 
 def _part(
@@ -170,7 +173,7 @@ def _part(
     if findings is None:
         findings = torch.zeros(n, len(FINDINGS), dtype=torch.long)
         findings[:, FINDINGS.index("pneumonia")] = own.cpu() if labels is None else labels
-    label = findings.any(dim=1).long().to(device)
+    label = findings[:, FINDINGS.index("pneumonia")].to(device)
     present = findings.to(device, torch.float32)
 
     def has(name: str) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool3d, normalize
 
-from medgan_course.data.phantom.common import Subjects, bump, fineness, grid
+from medgan_course.data.phantom.common import Subjects, bump, checked, fineness, grid
 from medgan_course.data.phantom.nodule import balls, blurred, tubes
 
 SIDE = 64.0  # mm, the side of the cubes of adrenal glands and ribs
@@ -47,7 +47,7 @@ def render_adrenal(labels: Sequence[int], *, size: int, seed: int, first: int = 
     Tensor
         uint8 ``(N, size, size, size)``, 0 or 255.
     """
-    return _chunks(_adrenal, labels, size, seed, first)
+    return _chunks(_adrenal, ("normal", "hyperplasia"), labels, size, seed, first)
 
 
 def render_vessel(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -69,7 +69,7 @@ def render_vessel(labels: Sequence[int], *, size: int, seed: int, first: int = 0
     Tensor
         uint8 ``(N, size, size, size)``, 0 or 255.
     """
-    return _chunks(_vessel, labels, size, seed, first)
+    return _chunks(_vessel, ("vessel", "aneurysm"), labels, size, seed, first)
 
 
 def render_fracture(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -91,7 +91,7 @@ def render_fracture(labels: Sequence[int], *, size: int, seed: int, first: int =
     Tensor
         uint8 ``(N, size, size, size)``: :data:`CT_WINDOW` is 0 to 255.
     """
-    return _chunks(_fracture, labels, size, seed, first)
+    return _chunks(_fracture, ("buckle", "nondisplaced", "displaced"), labels, size, seed, first)
 
 
 def render_synapse(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -113,7 +113,7 @@ def render_synapse(labels: Sequence[int], *, size: int, seed: int, first: int = 
     Tensor
         uint8 ``(N, size, size, size)``.
     """
-    return _chunks(_synapse, labels, size, seed, first)
+    return _chunks(_synapse, ("inhibitory", "excitatory"), labels, size, seed, first)
 
 
 def render_hippocampus(
@@ -148,9 +148,15 @@ def render_hippocampus(
 
 
 def _chunks(
-    draw: Callable[[Subjects, Tensor, int], Tensor], labels: Sequence[int], size: int, seed: int, first: int
+    draw: Callable[[Subjects, Tensor, int], Tensor],
+    classes: Sequence[str],
+    labels: Sequence[int],
+    size: int,
+    seed: int,
+    first: int,
 ) -> Tensor:
     """Return uint8 volumes of what ``draw`` gives, ``(n, 1, *space)`` in [0, 1], a few at a time."""
+    checked("volume", None, size=size, seed=seed, labels=labels, classes=classes, first=first, dim=3)
     volumes = torch.empty(len(labels), size, size, size, dtype=torch.uint8)
     for start in range(0, len(labels), CHUNK):
         chunk = labels[start : start + CHUNK]

@@ -103,5 +103,5 @@ def test_kidney_nuclei_shine_in_the_middle():
 @pytest.mark.parametrize(("render", "classes", "channels"), FAMILIES)
 def test_labels_that_are_none_are_refused(render, classes, channels):
     for labels in ([], [classes], [-1]):
-        with pytest.raises(CourseError, match=f"from 0 to {classes - 1}"):
+        with pytest.raises(CourseError, match=r"no class|no subjects|not a whole number"):
             render(labels, size=28, seed=0)

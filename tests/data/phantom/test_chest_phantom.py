@@ -103,7 +103,8 @@ def test_findings_change_what_they_should():
     assert (lungs[1] > 1.03 * lungs[0]).all()
     for name in ("atelectasis", "fibrosis", "pleural", "hernia"):
         assert torch.equal(with_finding(name).images["xray"], well.images["xray"]), name
-    assert with_finding("hernia").labels.all()
+    assert not with_finding("hernia", "mass").labels.any()  # class 1 is pneumonia
+    assert with_finding("hernia", "pneumonia").labels.all()
 
 
 def test_surrogate_of_many_findings():
@@ -121,14 +122,26 @@ def test_labels_left_out_belong_to_the_subject():
     assert torch.bincount(labels, minlength=2).min() >= 2
 
 
-def test_wrong_arguments():
-    with pytest.raises(CourseError, match="no contrast 'ct'"):
-        chest.phantoms([0], size=64, seed=0, contrasts=("ct",))
-    with pytest.raises(CourseError, match="size is 8"):
-        chest.phantoms([0], size=8, seed=0)
-    with pytest.raises(CourseError, match="no subjects"):
-        chest.phantoms([], size=64, seed=0)
-    with pytest.raises(CourseError, match="1 subjects need as many labels"):
-        chest.phantoms([0], size=64, seed=0, labels=[2])
-    with pytest.raises(CourseError, match="each with 14 zeros or ones"):
-        chest.phantoms([0], size=64, seed=0, findings=[[1, 0]])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"contrasts": ("ct",)}, "no contrast 'ct'"),
+        ({"size": 8}, "size is 8"),
+        ({"subjects": []}, "no subjects"),
+        ({"labels": [2]}, "Label 2 is no class"),
+        ({"labels": [0.5]}, "not a whole number"),
+        ({"findings": [[1, 0]]}, "each with 14 zeros or ones"),
+        ({"findings": [[7] * 14]}, "each with 14 zeros or ones"),
+        ({"findings": [[0.5] * 14]}, "not a whole number"),
+        ({"findings": [[0] * 14], "labels": [0]}, "leave one of them out"),
+    ],
+)
+def test_mistakes_are_named(wrong, said):
+    with pytest.raises(CourseError, match=said):
+        chest.phantoms(**({"subjects": [0], "size": 32, "seed": 0} | wrong))
+
+
+@pytest.mark.parametrize("wrong", [[99], [-1], [0.5], []])
+def test_the_stand_in_has_no_other_classes(wrong):
+    with pytest.raises(CourseError):
+        chest.render(wrong, size=28, seed=0)

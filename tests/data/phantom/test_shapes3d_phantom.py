@@ -5,6 +5,7 @@ import torch
 from scipy import ndimage
 
 from medgan_course.data.phantom import shapes3d
+from medgan_course.errors import CourseError
 
 KINDS = (
     (shapes3d.render_adrenal, 2),
@@ -81,3 +82,13 @@ def test_an_excitatory_synapse_has_a_thicker_density():
     assert excitatory[middle].mean() < inhibitory[middle].mean() - 5
     corner = (slice(None), *[slice(0, 6)] * 3)
     torch.testing.assert_close(excitatory[corner], inhibitory[corner])
+
+
+@pytest.mark.parametrize(
+    "render",
+    [shapes3d.render_adrenal, shapes3d.render_vessel, shapes3d.render_fracture, shapes3d.render_synapse],
+)
+@pytest.mark.parametrize("wrong", [[99], [-1], [0.5], []])
+def test_labels_that_are_none_are_refused(render, wrong):
+    with pytest.raises(CourseError, match=r"no class|no subjects|not a whole number"):
+        render(wrong, size=28, seed=0)
