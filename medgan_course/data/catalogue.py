@@ -71,6 +71,9 @@ class Card:
         The subjects of each split, where the file numbers them.
     files : dict of int to File
         The file for every image side in pixels; empty if the set is computed.
+    prepared : str
+        MD5 of the arrays of the file that the course makes, see :func:`medgan_course.data.layouts.digest`; ""
+        where that is not known.
     scale : Scale
         What -1 and 1 of the loaded images stand for. A computed set has one a contrast, with its truth.
     phantom : str
@@ -109,6 +112,7 @@ class Card:
     dim: int = 2
     multi_label: bool = False
     balance_confirmed: bool = True
+    prepared: str = ""
     scale: Scale = GREY
     knobs: dict[str, Any] = field(default_factory=dict)
 

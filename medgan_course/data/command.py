@@ -211,6 +211,9 @@ def verify(names: Iterable[str], say: Say) -> bool:
             try:
                 for split in card.counts:
                     layouts.read(found, card, size, split)
+                if card.prepared:
+                    same = layouts.digest(found, card, size) == card.prepared
+                    kind = "as prepared" if same else "rebuilt"
                 say(f"{kind:12} {file.name}, MD5 {md5}")
                 good.append(size)
             except CourseError as error:
@@ -272,9 +275,14 @@ def _duplicates(card: Card, size: int) -> str:
 def _identity(card: Card, file: File) -> str:
     if file.url is not None:
         return f"MD5 {file.md5}, {file.url}"
+    made = "made by the course from the original"
     if card.name in originals.AUTOMATIC:
-        return "made by the course from the original, which it downloads"
-    return f"made by the course from the original: {originals.BY_HAND[card.name]}"
+        made += ", which it downloads"
+    else:
+        made += f": {originals.BY_HAND[card.name].rstrip('.')}"
+    if card.prepared:
+        return f"{made}; MD5 of its arrays {card.prepared}"
+    return f"{made}; no checksum, since what it makes was not yet compared with a second copy"
 
 
 def _in_words(size: int) -> str:

@@ -66,18 +66,31 @@ def read(found: Found, card: Card, size: int, split: str) -> Arrays:
     CourseError
         If the file is damaged, or its arrays are not those that the card describes.
     """
-    if card.name in _OWN:
-        names, layout = _OWN[card.name]
-    elif card.contrasts:
-        # One array of contrasts would be a copy of all; they are stacked for the split alone.
-        names, layout = (*card.contrasts, "lesion", "subject"), _slices
-        if card.dim == 3:
-            layout = _volumes
-    else:
-        names, layout = (f"{split}_images", f"{split}_labels"), _medmnist
+    names, layout = _layout(card, split)
     side = card.file(size).side
     contents = _contents(found, card, side, names)
     return layout(found, card, side, split, contents)
+
+
+def digest(found: Found, card: Card, size: int) -> str:
+    """Return the MD5 of the arrays that a file of an original holds, whatever way they were compressed.
+
+    Of each array in turn its name, type, shape and bytes count. Raises what :func:`read` does.
+    """
+    names, _ = _layout(card, "")
+    md5 = hashlib.md5(usedforsecurity=False)
+    for name, array in _contents(found, card, card.file(size).side, names).items():
+        md5.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + array.tobytes())
+    return md5.hexdigest()
+
+
+def _layout(card: Card, split: str) -> "tuple[tuple[str, ...], Layout]":
+    if card.name in _OWN:
+        return _OWN[card.name]
+    if card.contrasts:
+        # One array of contrasts would be a copy of all; they are stacked for the split alone.
+        return (*card.contrasts, "lesion", "subject"), _volumes if card.dim == 3 else _slices
+    return (f"{split}_images", f"{split}_labels"), _medmnist
 
 
 def _contents(found: Found, card: Card, side: int, names: tuple[str, ...]) -> Contents:

@@ -112,7 +112,7 @@ def test_every_file_comes_from_somewhere():
 
 
 def test_show_says_where_an_original_is_had(made, monkeypatch):
-    assert "from the original: ask its author." in medgan("show", "tinymnist").output
+    assert "from the original: ask its author; no checksum, since" in medgan("show", "tinymnist").output
     monkeypatch.setattr(originals, "AUTOMATIC", ("tinymnist",))
     assert "which it downloads" in medgan("show", "tinymnist").output
 
@@ -323,6 +323,16 @@ def test_licences_are_listed_without_what_is_said_about_them():
     lines = medgan("list").output.splitlines()
     assert max(map(len, lines)) < 150
     assert not any("to be confirmed" in line for line in lines)
+
+
+@pytest.mark.parametrize(("prepared", "kind"), [("d" * 32, "as prepared"), ("e" * 32, "rebuilt")])
+def test_verify_knows_what_the_course_prepares(made, tiny, home_file, monkeypatch, prepared, kind):
+    monkeypatch.setattr("medgan_course.data.layouts.digest", lambda *_: "d" * 32)
+    tiny.write(home_file)
+    card = catalogue.FOLDER / "tinymnist.toml"
+    card.write_text(f'prepared = "{prepared}"\n{card.read_text()}')
+    assert medgan("verify").output.startswith(f"{kind:12} tinymnist.npz, MD5 ")
+    assert f"MD5 of its arrays {prepared}" in " ".join(medgan("show", "tinymnist").output.split())
 
 
 def test_where_names_the_roots_and_what_lies_there(tiny, home_file, tmp_path, monkeypatch):

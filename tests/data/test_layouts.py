@@ -1,5 +1,6 @@
 """The files of the sets, each in its own layout: axes, masks, subjects, and splits that share nobody."""
 
+import hashlib
 import os
 from dataclasses import replace
 from io import BytesIO
@@ -272,3 +273,28 @@ def test_the_real_files_are_what_the_cards_say(name):
     if name == "tcga_lung_ct":
         assert len(set.union(*everybody)) == 54
         assert parts[0].pixels.min() == -1024
+
+
+def test_the_digest_is_of_the_arrays_not_of_the_file():
+    card = like("bccd", 4, {"train": (6, 0, 0)})
+    images, labels = noise(6, 4, 4, 3), np.zeros(6, np.uint8)
+    stream = BytesIO()
+    np.savez(stream, labels=labels, images=images, more=np.ones(3))
+    loose = files.Found(Path("set.npz"), stream.getvalue(), "here")
+    text = b"images |u1 (6, 4, 4, 3)\n" + images.tobytes() + b"labels |u1 (6,)\n" + labels.tobytes()
+    expected = hashlib.md5(text).hexdigest()
+    assert layouts.digest(loose, card, 4) == expected
+    assert layouts.digest(found(images=images, labels=labels), card, 4) == expected
+    images[5, 3, 3, 2] ^= 1
+    assert layouts.digest(found(images=images, labels=labels), card, 4) != expected
+
+
+@pytest.mark.skipif(not os.environ.get("MEDGAN_DATA"), reason="needs the real files")
+@pytest.mark.parametrize("name", ["bccd", "openms", "openms3d"])
+def test_the_real_files_are_as_prepared(name):
+    card = data.card(name)
+    size = max(card.files)
+    file = files.find(card.file(size))
+    if file is None:
+        pytest.skip("the data root lacks this file")
+    assert layouts.digest(file, card, size) == card.prepared
