@@ -268,7 +268,7 @@ def render_organs(
     Raises
     ------
     CourseError
-        If there is no such plane.
+        If there is no such plane, a label is no class, the size is too small, or there is nobody.
     """
     if plane not in ("axial", "coronal", "sagittal"):
         raise CourseError(
@@ -334,6 +334,11 @@ def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0
         int16 ``(N, size, size)``, in HU, at least -1024.
     spacing : Tensor
         float32 ``(N, 2)``: mm from one pixel to the next; fields of view are 320 to 440 mm wide.
+
+    Raises
+    ------
+    CourseError
+        If a label is no class, the size is too small, or there is nobody.
     """
     asked = checked("trunk", None, labels=labels, classes=AGENT, first=first, size=size, seed=seed)
     kinds = torch.tensor(asked.labels)

@@ -207,6 +207,11 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tu
         uint8 ``(N, size, size, 4)``: T1, T1 with gadolinium, T2, FLAIR.
     lesion : Tensor
         bool ``(N, size, size)``.
+
+    Raises
+    ------
+    CourseError
+        If a label is no class, the size is too small, or there is nobody.
     """
     asked = checked("head", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
     return _stripped(asked.numbers, asked.labels, size, seed, 2)
@@ -233,6 +238,11 @@ def render_volumes(labels: Sequence[int], *, size: int, seed: int, first: int = 
         the file.
     lesion : Tensor
         bool ``(N, size, size, size)``.
+
+    Raises
+    ------
+    CourseError
+        If a label is no class, the size is too small, or there is nobody.
     """
     asked = checked("head", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
     images, lesion = _stripped(asked.numbers, [1] * len(asked), size, seed, 3)

@@ -148,6 +148,11 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     Tensor
         uint8 ``(N, size, size, size)``: -1000 HU is 0 and 400 HU is 255. The window and the side of the real
         set's cubes are to be confirmed.
+
+    Raises
+    ------
+    CourseError
+        If a label is no class, the size is too small, or there is nobody.
     """
     asked = checked("nodule", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
     made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels, dim=3, fov=28.0)
