@@ -1,9 +1,11 @@
 """Real image sets, their cards, and the phantoms that stand in for them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -248,8 +250,9 @@ def load(
     ------
     CourseError
         If there is no such set, size or split; if ``MEDGAN_DATA`` is not a readable folder; if a file is
-        damaged or not the set's; if a download has the wrong checksum or finds no disk space; if subjects
-        shall be in several splits of a set that does not number them. Existing files stay as they are.
+        damaged or not the set's; if the images would take more than half of the free memory; if a download
+        has the wrong checksum or finds no disk space; if subjects shall be in several splits of a set that
+        does not number them. Existing files stay as they are.
     """
     described = card(name)
     described.count(split)
@@ -260,6 +263,8 @@ def load(
             )
         return _computed(described, size, split)
     file = described.file(size)
+    if files.locate(file) is not None:
+        _check_memory(described, size, split)
     found = files.find(file)
     reason = ""
     if found is None:
@@ -308,6 +313,30 @@ def load(
         instances=None if taken.instances is None else _nearest(taken.instances[:, None], size),
         spacing=None if taken.spacing is None else taken.spacing * side / size,
     )
+
+
+def _check_memory(described: Card, size: int, split: str) -> None:
+    """Refuse images that would take more than half of the memory that is free, before the system does."""
+    needed = 4 * described.images[split] * described.channels * size**described.dim
+    free = _free_memory()
+    if needed <= free / 2:
+        return
+    smaller = [side for side in described.files if side < size]
+    remedy = f"choose size {' or '.join(map(str, smaller))}" if smaller else "use a machine that has more"
+    raise CourseError(
+        f"The {described.images[split]:,} {split} images of {described.title} at size {size} take "
+        f"{needed / 1e9:,.1f} GB as float32, more than half of the {free / 1e9:,.1f} GB of memory that are "
+        f"free: {remedy}."
+    )
+
+
+def _free_memory() -> float:
+    """Return the bytes that new arrays may take without swapping; infinity where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # only Linux says it in a file
+        return math.inf
 
 
 def _mixed(described: Card, parts: dict[str, Arrays], split: str) -> Arrays:

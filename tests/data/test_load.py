@@ -172,6 +172,25 @@ def test_objects_keep_their_numbers():
     assert data._nearest(objects, 6).equal(objects)
 
 
+def test_more_than_half_of_the_free_memory_is_refused_before_the_file_is_read(tiny, root, monkeypatch):
+    """6 images of 28 x 28 float32 are 18,816 bytes."""
+    tiny.write(root / "tinymnist.npz")
+    monkeypatch.setattr(data, "_free_memory", lambda: 2 * 18_816)
+    assert len(data.load("tinymnist")) == 6
+    monkeypatch.setattr(data, "_free_memory", lambda: 2 * 18_816 - 1)
+    monkeypatch.setattr(files, "find", lambda file: pytest.fail("read"))
+    with pytest.raises(CourseError, match="use a machine that has more"):
+        data.load("tinymnist")
+    card = catalogue.FOLDER / "tinymnist.toml"
+    card.write_text(card.read_text() + '[files.14]\nname = "tinymnist.npz"\nside = 28\n')
+    with pytest.raises(CourseError, match="choose size 14"):
+        data.load("tinymnist")
+
+
+def test_the_free_memory_is_a_size():
+    assert data._free_memory() > 1e6
+
+
 def test_each_split_is_its_own(tiny, root):
     tiny.write(root / "tinymnist.npz")
     assert [len(data.load("tinymnist", split=split)) for split in ("train", "val", "test")] == [6, 3, 4]
