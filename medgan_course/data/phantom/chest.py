@@ -78,7 +78,8 @@ def phantoms(
         Labels are 1 with pneumonia, whatever else is found; all findings are in the facts.
         Grey levels of a film with an exposure of its own, bright where dense. A pixel's tissue is heart (with
         the mediastinum), else lung, else body or air. ``lesion`` is lung of which a fifth or more is filled.
-        The lesion table gives its centre and its share of the lungs; ``severity`` is the mean share filled.
+        The lesion table gives its centre and its share of the lungs, measured on the mask of this size;
+        ``severity`` is the mean share filled.
         Facts: ``"findings"`` ``(N, 14)``, ``"opacity"`` ``(N, 1, size, size)``, the filled share of the lung
         along a ray, and ``"thickness"`` ``(N, 3, size, size)`` of soft tissue, lung and bone (cm).
 
