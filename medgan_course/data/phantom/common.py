@@ -1,6 +1,6 @@
 r"""What all phantom families share: subjects' random numbers, smooth fields, painting, and the truth.
 
-A family is a module with one public function,
+A family is a module with one public function::
 
     phantoms(subjects, *, size, seed, labels=None, contrasts=..., device=None, ...) -> Phantoms
 
