@@ -6,7 +6,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "medgan_course"
 # What no user of the library calls: commands, and the checks behind exercises.check.
-INTERNAL = re.compile(r"(.*\.)?(cli|__main__|record_runs|recorded_runs|generate|answer|command|checks_\w+|checks)")
+INTERNAL = re.compile(
+    r"(.*\.)?(cli|__main__|record_runs|recorded_runs|generate|answer|command|checks_\w+|checks)"
+)
 
 
 def modules():
