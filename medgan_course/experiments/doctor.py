@@ -15,6 +15,7 @@ import torch
 import medgan_course
 from medgan_course import budgets, data
 from medgan_course.data import files
+from medgan_course.data.files import UnreadableError
 from medgan_course.errors import CourseError
 from medgan_course.systems.dcgan import budget, dcgan
 from medgan_course.train import fit
@@ -78,21 +79,25 @@ def _data() -> Iterator[tuple[str, str]]:
         "Data",
         f"MEDGAN_DATA is {chosen}" if chosen else "MEDGAN_DATA is not set; ~/.medmnist is looked into",
     )
+    here, absent = [], 0
     for name in data.names():
-        card = data.card(name)
-        if not card.files:
-            yield "Data", f"{card.title}: computed when it is asked for, nothing to download"
-            continue
-        try:
-            here = [size for size, file in card.files.items() if files.find(file) is not None]
-        except CourseError as error:
-            yield "Data", str(error)
-            return
-        sizes = " and ".join(f"{size} px" for size in here)
-        yield (
-            "Data",
-            f"{card.title}: {sizes or 'not here: downloaded at first use, or phantoms in its place'}",
-        )
+        found: list[int] = []
+        for size, file in data.card(name).files.items():
+            try:
+                found += [size] if files.locate(file) else []
+            except UnreadableError as error:
+                yield "Data", str(error)
+            except CourseError as error:
+                yield "Data", str(error)
+                return
+        if found:
+            here.append(f"{name} ({', '.join(map(str, found))} px)")
+        absent += bool(data.card(name).files) and not found
+    yield "Data", f"here: {'; '.join(here) or 'no set'}"
+    yield (
+        "Data",
+        f"not here: {absent} sets, for which phantoms stand in; medgan data list says how to get them",
+    )
 
 
 def _version(package: str) -> str:

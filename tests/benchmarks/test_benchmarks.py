@@ -48,4 +48,6 @@ def test_ratios_are_taken_round_by_round():
 def test_every_row_has_ours_and_the_usual_loop(row):
     module = importlib.import_module(f"benchmarks.{row}")
     assert {"ours", "usual loop"} <= module.ARMS.keys()
-    assert all(len(inspect.signature(arm).parameters) == 3 for arm in module.ARMS.values())
+    for arm in module.ARMS.values():
+        needed = [p for p in inspect.signature(arm).parameters.values() if p.default is p.empty]
+        assert len(needed) == 3

@@ -254,7 +254,7 @@ class TestHead2D:
 class TestRealFiles:
     @pytest.mark.parametrize(
         ("name", "sizes"),
-        [("breastmnist", (28, 64)), ("mednist", (28, 32, 64)), ("openms", (48, 64, 96, 128))],
+        [("breastmnist", (28, 64, 128, 224)), ("mednist", (28, 32, 64)), ("openms", (48, 64, 96, 128))],
     )
     def test_they_are_what_the_card_says(self, name, sizes):
         assert tuple(data.card(name).files) == sizes
