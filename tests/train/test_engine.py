@@ -260,7 +260,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(new_game, batches, sta
             raise KeyboardInterrupt
         return first.cost(game, batch)
 
-    stopped.turns = Turn("D", interrupted), second
+    stopped.turns = Turn(first.names, interrupted), second
     with pytest.raises(KeyboardInterrupt):
         fit(stopped, batches, 8, **CPU)
     assert stopped.step == 4
@@ -281,7 +281,7 @@ def test_an_interrupted_training_is_in_its_checkpoint(new_game, batches, state_o
             signal.raise_signal(signal.SIGINT)
         return first.cost(game, batch)
 
-    stopped.turns = Turn("D", interrupted), second
+    stopped.turns = Turn(first.names, interrupted), second
     with pytest.raises(KeyboardInterrupt):
         fit(stopped, batches, 8, checkpoint=path, **CPU)
     resumed, whole = new_game(), new_game()
