@@ -167,7 +167,7 @@ def low_dose(
         views, so smaller pixels need more photons for the same noise.
     spacing : float or Tensor
         Size of a pixel in mm, above 0; also one for each image, ``(N,)``, or two that are equal, ``(N, 2)``,
-        as :attr:`medgan_course.data.Dataset.spacing` has them.
+        as the ``spacing`` of a :class:`~medgan_course.data.Dataset` has them.
     electronic : float
         :math:`\sigma_e`, in photons, at least 0.
     hann : bool
