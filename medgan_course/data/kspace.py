@@ -3,7 +3,7 @@ r"""k-space: how an MR scanner samples it, what is lost when it samples less, an
 An image :math:`x` has the k-space
 
 .. math::
-    k_{\boldsymbol\kappa} = (\mathcal F x)_{\boldsymbol\kappa}
+    k_{\vec\kappa} = (\mathcal F x)_{\vec\kappa}
         = \frac1{\sqrt n} \sum_{\mathbf r} x_{\mathbf r}\,
           e^{-2\pi\mathrm i \sum_a (\kappa_a - c_a)(r_a - c_a)/n_a}, \qquad c_a = \lfloor n_a/2\rfloor
 
@@ -217,9 +217,9 @@ def consistent(images: Tensor, k: Tensor, mask: Tensor) -> Tensor:
 def translated(k: Tensor, shifts: Tensor) -> Tensor:
     r"""Return the k-space of a body that moved from line to line.
 
-    .. math:: k'_j = k_j\,e^{-2\pi\mathrm i\,\boldsymbol\nu_j\cdot\mathbf t_j}
+    .. math:: k'_j = k_j\,e^{-2\pi\mathrm i\,\vec\nu_j\cdot\mathbf t_j}
 
-    with the frequencies :math:`\boldsymbol\nu_j` (cycles per pixel) of line j and the body's displacement
+    with the frequencies :math:`\vec\nu_j` (cycles per pixel) of line j and the body's displacement
     :math:`\mathbf t_j` while it was read. What leaves the field of view comes in on the other side.
 
     Parameters
@@ -275,7 +275,7 @@ def moved(images: Tensor, shifts: Tensor, angles: Tensor, pose: Tensor) -> Tenso
     r"""Return the k-space of a body that held P poses while it was read.
 
     .. math:: k_j = \bigl(\mathcal F R_{\alpha_{p(j)}} x\bigr)_j\,
-              e^{-2\pi\mathrm i\,\boldsymbol\nu_j\cdot\mathbf t_{p(j)}}
+              e^{-2\pi\mathrm i\,\vec\nu_j\cdot\mathbf t_{p(j)}}
 
     Line j is taken from the k-space of the image turned by the angle of pose p(j), and then translated. The
     image of it, ``ifft(moved(...)).abs()``, shows ghosts along the phase-encode axis.

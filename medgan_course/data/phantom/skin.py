@@ -188,12 +188,12 @@ def typology_angle(light: Tensor) -> Tensor:
     r"""Return the individual typology angle in degrees of linear sRGB light ``(..., 3)``.
 
     .. math::
-        L^* = 116 f(Y) - 16, \qquad b^* = 200\,\bigl(f(Y) - f(Z/Z_n)\bigr), \qquad
-        f(t) = \begin{cases} t^{1/3} & t > (6/29)^3\\ t\,(29/6)^2/3 + 4/29 & \text{else}\end{cases}
+        L^* &= 116 f(Y) - 16, \qquad b^* = 200\,\bigl(f(Y) - f(Z/Z_n)\bigr), \\
+        f(t) &= \begin{cases} t^{1/3} & t > (6/29)^3\\ t\,(29/6)^2/3 + 4/29 & \text{else,}\end{cases} \\
+        Y &= 0.2126\,R + 0.7152\,G + 0.0722\,B, \\
+        Z &= 0.0193\,R + 0.1192\,G + 0.9505\,B,
 
-    with the luminance :math:`Y = 0.2126\,R + 0.7152\,G + 0.0722\,B` and
-    :math:`Z = 0.0193\,R + 0.1192\,G + 0.9505\,B`, and :math:`Z_n = 1.0888` of the white D65 (CIE 1976; IEC
-    61966-2-1).
+    and :math:`Z_n = 1.0888` of the white D65 (CIE 1976; IEC 61966-2-1).
     """
     y = light @ light.new_tensor([0.212671, 0.715160, 0.072169])
     z = light @ light.new_tensor([0.019334, 0.119193, 0.950227]) / 1.08883
