@@ -251,6 +251,14 @@ def test_batches_of_every_form_reach_the_device():
     assert engine._on(torch.device("meta"), ["name", 3]) == ["name", 3]
 
 
+@pytest.fixture(autouse=True)
+def interrupts_arrive():
+    """Give Ctrl-C Python's handler: a shell starts what runs in its background with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupted_training_goes_on_where_it_stopped(new_game, batches, state_of, same):
     stopped, whole = new_game(), new_game()
     first, second = stopped.turns
