@@ -23,6 +23,27 @@ def space_axes(images: Tensor) -> tuple[int, ...]:
     return tuple(range(2, images.ndim))
 
 
+def scaled_axes(images: Tensor, factor: int, *, smaller: bool) -> tuple[int, ...]:
+    """Return the axes of space of images that get ``factor`` times fewer pixels a side, or more.
+
+    Raises
+    ------
+    CourseError
+        If the factor is no whole number from 1, or does not divide the sides of images that are to be
+        smaller, or if they have other axes.
+    """
+    if not isinstance(factor, int) or factor < 1:
+        raise CourseError(
+            f"factor={factor!r} is no resolution: choose 2, 3, ... for as many times fewer, or more, pixels."
+        )
+    axes = space_axes(images)
+    if smaller and any(images.shape[axis] % factor for axis in axes):
+        raise CourseError(
+            f"The sides of {tuple(images.shape)} cannot be divided by {factor}: crop or pad the images first."
+        )
+    return axes
+
+
 def along_axes(images: Tensor, matrices: Iterable[Tensor]) -> Tensor:
     r"""Return images multiplied by a matrix along each axis of space.
 

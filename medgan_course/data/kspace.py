@@ -11,10 +11,14 @@ of :math:`n=\prod_a n_a` numbers, with frequency 0 in the middle; :math:`\mathca
 scan reads one *line* after the other, each along the last axis at once. The lines are counted along the axis
 before it, the phase-encode axis (of a volume too), so a sampling mask is one bool for each line.
 
-All functions take images ``(N, C, H, W)`` and volumes ``(N, C, D, H, W)``, real or complex. Signals are at
-least 0: bring images in [-1, 1] to [0, 1] before taking magnitudes. MONAI's and TorchIO's k-space transforms
-work on one image at a time with random numbers of their own; these are batched, differentiable and exact
-about which line saw what.
+A shorter scan reads less: every second line, some at random, or the centre alone, which shows the same field
+of view with fewer, larger pixels (:func:`kspace_crop`). Sharp edges ring then (Gibbs), so values may leave
+[-1, 1] by a few per cent: they are not clamped, for then the measured data could not be compared with.
+
+All functions take images ``(N, C, H, W)`` and volumes ``(N, C, D, H, W)``, real or complex where nothing else
+is said. Signals are at least 0: bring images in [-1, 1] to [0, 1] before taking magnitudes. MONAI's and
+TorchIO's k-space transforms work on one image at a time with random numbers of their own; these are batched,
+differentiable and exact about which line saw what.
 """
 
 import math
@@ -23,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from medgan_course.data.axes import space_axes
+from medgan_course.data.axes import scaled_axes, space_axes
 from medgan_course.errors import CourseError
 
 
@@ -208,6 +212,74 @@ def consistent(images: Tensor, k: Tensor, mask: Tensor) -> Tensor:
     if read.shape[-2] % 2 == 0:
         mirrored = mirrored.roll(1, -2)  # line 0 is -n/2, which is its own mirror image
     return images + 2 * ifft(missing / (read.float() + mirrored.float()).clamp_min(1)).real
+
+
+# A smaller part of k-space: fewer, larger pixels
+# ------------------------------------------------------------------------------------------------------
+
+
+def kspace_crop(images: Tensor, factor: int) -> Tensor:
+    r"""Return the real image of the centre of k-space, with ``factor`` times fewer pixels a side.
+
+    .. math::
+        x_j = \sum_{|k|<m/2}\hat X_k\,e^{2\pi\mathrm i\,jk/m}, \qquad
+        \hat X_k = \frac1n\sum_{i=0}^{n-1} X_i\,e^{-2\pi\mathrm i\,ik/n}, \qquad m = n/s
+
+    along each axis: the ideal low-pass of :math:`X`, sampled at the pixels :math:`sj`. The mean is kept. For
+    an even :math:`m` the frequency :math:`-m/2` has no partner :math:`+m/2`, which a real image would need,
+    and is left out. Sample :math:`j` lies where pixel :math:`sj` lay.
+
+    Parameters
+    ----------
+    images : Tensor
+        High-resolution images :math:`X`, real, of any range.
+    factor : int
+        The factor :math:`s`; it must divide every side.
+    """
+    axes = scaled_axes(images, factor, smaller=True)
+    frequencies = torch.fft.fftn(images, dim=axes, norm="forward")
+    for axis in axes:
+        kept = _frequencies(images.shape[axis] // factor, images.device)
+        frequencies = frequencies.index_select(axis, kept % images.shape[axis])
+    return _image(frequencies, [side // factor for side in images.shape[2:]])
+
+
+def zero_fill(images: Tensor, factor: int) -> Tensor:
+    """Return low-resolution images enlarged by zeros around their k-space, ``factor`` times more pixels.
+
+    The band-limited interpolation: it passes through every low-resolution sample of :func:`kspace_crop`, and
+    cropping it again gives the same image, if that came from there: of others with an even side the frequency
+    that has no partner is lost. It is the least-squares answer to what was measured, and it rings.
+
+    Parameters
+    ----------
+    images : Tensor
+        Low-resolution images, real.
+    factor : int
+        How many times more pixels a side.
+    """
+    axes = scaled_axes(images, factor, smaller=False)
+    frequencies = torch.fft.fftn(images, dim=axes, norm="forward")
+    for axis in axes:
+        kept = _frequencies(images.shape[axis], images.device)
+        frequencies = frequencies.index_select(axis, kept % images.shape[axis])
+    return _image(frequencies, [side * factor for side in images.shape[2:]])
+
+
+def _frequencies(samples: int, device: torch.device) -> Tensor:
+    """Return the frequencies k with ``|k| < samples / 2``."""
+    highest = (samples - 1) // 2
+    return torch.arange(-highest, highest + 1, device=device)
+
+
+def _image(frequencies: Tensor, sides: list[int]) -> Tensor:
+    """Return the image of the given sides from frequencies in the order of :func:`_frequencies`."""
+    for axis, side in enumerate(sides, start=2):
+        shape = list(frequencies.shape)
+        highest, shape[axis] = shape[axis] // 2, side
+        places = torch.arange(-highest, highest + 1, device=frequencies.device) % side
+        frequencies = frequencies.new_zeros(shape).index_copy(axis, places, frequencies)
+    return torch.fft.ifftn(frequencies, dim=tuple(range(2, frequencies.ndim)), norm="forward").real
 
 
 # Motion

@@ -12,7 +12,7 @@ with, along each axis, the weights :math:`w = (1, 4, 6, 4, 1)/16`,
     (R\,g)_j = \sum_{m=-2}^{2} w_m\,g_{2j+m}, \qquad (E\,g)_i = 2\sum_{i-m\text{ even}} w_m\,g_{(i-m)/2}.
 
 The image is mirrored at its border pixels. Coarse sample j lies where fine sample 2j lay, as in
-:func:`medgan_course.data.degrade.kspace_crop`. (scikit-image's
+:func:`medgan_course.data.kspace.kspace_crop`. (scikit-image's
 ``pyramid_laplacian`` subtracts a Gaussian blur at each size instead, one NumPy image at a time, and has no
 inverse.)
 """

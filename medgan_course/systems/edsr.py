@@ -22,7 +22,8 @@ from torch.optim.lr_scheduler import StepLR
 from medgan_course import data, draws
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.batches import Paired, Stream
-from medgan_course.data.degrade import bicubic, kspace_crop, zero_fill
+from medgan_course.data.degrade import bicubic
+from medgan_course.data.kspace import kspace_crop, zero_fill
 from medgan_course.experiments import Claim, Experiment, Outcome, Run
 from medgan_course.losses.pixel import l1
 from medgan_course.metrics.fidelity import psnr
@@ -89,8 +90,8 @@ def turned(images: Tensor, view: int) -> Tensor:
 
     along the columns if bit 0 of ``view`` is set, along the rows if bit 1 is, and rows exchanged for columns
     if bit 2 is. Sample 0 stays where it is, so small sample j stays at large sample sj
-    (:mod:`medgan_course.data.degrade`). Plain mirroring, :math:`i\mapsto n-1-i`, would shift the small image
-    against the large one by :math:`s-1` px.
+    (:func:`medgan_course.data.kspace.kspace_crop`). Plain mirroring, :math:`i\mapsto n-1-i`, would shift the
+    small image against the large one by :math:`s-1` px.
 
     Parameters
     ----------

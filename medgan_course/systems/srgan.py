@@ -29,7 +29,8 @@ from torch.optim.lr_scheduler import StepLR
 from medgan_course import data, pretrained
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.batches import Paired, Stream
-from medgan_course.data.degrade import bicubic, kspace_crop, zero_fill
+from medgan_course.data.degrade import bicubic
+from medgan_course.data.kspace import kspace_crop, zero_fill
 from medgan_course.experiments import Claim, Experiment, Outcome, Run
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.losses.feature import perceptual

@@ -26,7 +26,8 @@ from torch.optim.lr_scheduler import StepLR
 from medgan_course import data
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.batches import Paired, Stream
-from medgan_course.data.degrade import bicubic, kspace_crop, zero_fill
+from medgan_course.data.degrade import bicubic
+from medgan_course.data.kspace import kspace_crop, zero_fill
 from medgan_course.experiments import Claim, Experiment, Outcome, Run
 from medgan_course.metrics.fidelity import psnr
 from medgan_course.nets.super_resolution import VDSR

@@ -25,7 +25,33 @@ def test_whole_numbers_are_refused(function, dtype):
         function(torch.ones(1, 1, 8, 8, dtype=dtype))
 
 
-@pytest.mark.parametrize("function", [*WEIGHTED, kspace.fft, kspace.ifft])
+SMALLER = [lambda x, s: degrade.area_sampled(x, s, fwhm=1.0), kspace.kspace_crop]
+LARGER = [degrade.bicubic, kspace.zero_fill]
+
+
+@pytest.mark.parametrize("function", SMALLER + LARGER)
+@pytest.mark.parametrize("factor", [0, -2, 1.5])
+def test_a_factor_is_a_whole_number(function, factor):
+    with pytest.raises(CourseError, match=f"factor={factor} is no resolution: choose 2, 3, "):
+        function(torch.zeros(1, 1, 8, 8), factor)
+
+
+@pytest.mark.parametrize("function", SMALLER)
+@pytest.mark.parametrize("shape", [(1, 1, 8, 10), (1, 1, 10, 8), (1, 1, 6, 8, 8)])
+def test_a_factor_divides_the_sides_of_what_becomes_smaller(function, shape):
+    with pytest.raises(CourseError, match=r"The sides of .* cannot be divided by 4"):
+        function(torch.zeros(shape), 4)
+
+
+@pytest.mark.parametrize("function", LARGER)
+def test_any_side_becomes_larger(function):
+    assert function(torch.zeros(1, 1, 3, 5), 4).shape == (1, 1, 12, 20)
+
+
+RESAMPLED = [lambda x, f=f: f(x, 2) for f in SMALLER + LARGER]
+
+
+@pytest.mark.parametrize("function", [*WEIGHTED, *RESAMPLED, kspace.fft, kspace.ifft])
 @pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (1, 1, 1, 1, 8, 8), (0,)])
 def test_other_axes_are_refused(function, shape):
     with pytest.raises(CourseError, match=r"Images are \(N, C, H, W\) and volumes"):

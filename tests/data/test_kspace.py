@@ -16,6 +16,12 @@ def random(*shape, seed=0, dtype=torch.double):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+def wave(n, k, phase=0.3):
+    """Return ``cos(2 pi k i / n + phase)``, ``(1, 1, n, n)``, along the last axis."""
+    i = torch.arange(n, dtype=torch.double)
+    return torch.cos(2 * math.pi * k * i / n + phase).expand(1, 1, n, n)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_parseval_and_inverse(shape):
     x, y = random(*shape), random(*shape, seed=1, dtype=torch.cdouble)
@@ -182,6 +188,61 @@ def test_no_motion_changes_nothing_and_gradients_pass():
     mask = kspace.equispaced_mask(6, 2)
     k = kspace.measure(random(1, 1, 6, 5, seed=3), mask)
     assert torch.autograd.gradcheck(lambda x: kspace.consistent(x, k, mask), x)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_low_frequencies_are_sampled_at_multiples_of_the_factor(factor):
+    n = 32
+    for k in range(n // factor // 2):
+        low = kspace.kspace_crop(wave(n, k), factor)
+        torch.testing.assert_close(low, wave(n, k)[..., ::factor, ::factor])
+        torch.testing.assert_close(kspace.zero_fill(low, factor), wave(n, k))
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_high_frequencies_vanish_instead_of_folding(factor):
+    n = 32
+    for k in range(n // factor // 2, n // 2 + 1):
+        assert kspace.kspace_crop(wave(n, k), factor).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 16, 24), (1, 2, 8, 12, 16), (1, 1, 18, 30)])
+def test_the_mean_stays_and_cropping_undoes_zero_filling(shape):
+    torch.manual_seed(0)
+    images = torch.rand(shape, dtype=torch.double) * 2 - 1
+    low = kspace.kspace_crop(images, 2)
+    assert low.shape == (*shape[:2], *(side // 2 for side in shape[2:]))
+    axes = tuple(range(2, len(shape)))
+    torch.testing.assert_close(low.mean(axes), images.mean(axes))
+    filled = kspace.zero_fill(low, 2)
+    assert filled.shape == shape
+    torch.testing.assert_close(kspace.kspace_crop(filled, 2), low)
+    every_other = (..., *[slice(None, None, 2)] * len(axes))
+    torch.testing.assert_close(filled[every_other], low)
+
+
+def test_zero_filling_is_the_nearest_image_with_these_measurements():
+    # An orthogonal projection: the error is orthogonal to every image that the low resolution can hold.
+    torch.manual_seed(0)
+    images, other = torch.randn(2, 1, 1, 16, 16, dtype=torch.double)
+    error = images - kspace.zero_fill(kspace.kspace_crop(images, 2), 2)
+    assert abs((error * kspace.zero_fill(kspace.kspace_crop(other, 2), 2)).sum()) < 1e-10
+
+
+def test_an_odd_number_of_samples_is_resampled_as_scipy_does():
+    signal = pytest.importorskip("scipy.signal")
+    images = torch.randn(1, 1, 9, 15, dtype=torch.double)
+    resampled = signal.resample(signal.resample(images.numpy(), 18, axis=2), 30, axis=3)
+    torch.testing.assert_close(kspace.zero_fill(images, 2), torch.from_numpy(resampled))
+    resampled = signal.resample(signal.resample(images.numpy(), 3, axis=2), 5, axis=3)
+    torch.testing.assert_close(kspace.kspace_crop(images, 3), torch.from_numpy(resampled))
+
+
+@pytest.mark.parametrize("function", [kspace.kspace_crop, kspace.zero_fill])
+def test_a_factor_of_one_is_the_identity_and_gradients_pass(function):
+    images = random(1, 1, 9, 9)
+    torch.testing.assert_close(function(images, 1), images)
+    assert torch.autograd.gradcheck(lambda x: function(x, 2), random(1, 1, 6, 6).requires_grad_())
 
 
 def test_mistakes_are_sentences():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medgan_course.data import pyramid
-from medgan_course.data.degrade import zero_fill
+from medgan_course.data.kspace import zero_fill
 from medgan_course.errors import CourseError
 
 

@@ -9,7 +9,8 @@ from truths import STRIPES_DB, decibels, experiment_on, judged, stripes, use
 from medgan_course import draws
 from medgan_course.budgets import Budget
 from medgan_course.data.batches import Paired, Stream
-from medgan_course.data.degrade import bicubic, kspace_crop, zero_fill
+from medgan_course.data.degrade import bicubic
+from medgan_course.data.kspace import kspace_crop, zero_fill
 from medgan_course.systems import edsr as system
 from medgan_course.systems.edsr import self_ensemble, turned, turned_back
 

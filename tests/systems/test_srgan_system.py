@@ -9,7 +9,8 @@ from truths import STRIPES_DB, decibels, experiment_on, judged, stripes, use
 from medgan_course import pretrained
 from medgan_course.budgets import Budget
 from medgan_course.data.batches import Paired, Stream
-from medgan_course.data.degrade import bicubic, kspace_crop
+from medgan_course.data.degrade import bicubic
+from medgan_course.data.kspace import kspace_crop
 from medgan_course.metrics.features import FeatureNet
 from medgan_course.systems import srgan as system
 from medgan_course.train import fit

@@ -8,7 +8,8 @@ from truths import STRIPES_DB, decibels, experiment_on, judged, stripes, use
 
 from medgan_course.budgets import Budget
 from medgan_course.data.batches import Paired, Stream
-from medgan_course.data.degrade import bicubic, kspace_crop
+from medgan_course.data.degrade import bicubic
+from medgan_course.data.kspace import kspace_crop
 from medgan_course.errors import CourseError
 from medgan_course.systems import vdsr as system
 

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from medgan_course.data import signal
-from medgan_course.data.degrade import kspace_crop
+from medgan_course.data.kspace import kspace_crop
 from medgan_course.data.phantom.common import (
     Phantoms,
     Subjects,
