@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from medgan_course.data import files, layouts, notices, originals, surrogate
-from medgan_course.data.batches import Batches, Paired, Unpaired
+from medgan_course.data.batches import Batches, Paired, Unpaired, seeded
 from medgan_course.data.catalogue import Card, card, names, table
 from medgan_course.data.layouts import Arrays
 from medgan_course.data.phantom.common import Phantoms
@@ -177,7 +177,7 @@ class Dataset:
                 f"The {self.split} split of {self.card.title} has {len(everybody)} known subjects; unpaired "
                 "contrasts need at least two, so that nobody is in both."
             )
-        order = torch.randperm(len(everybody), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(everybody), generator=seeded("unpaired", seed))
         first = torch.isin(self.subject, everybody[order[: len(order) // 2]])
         return Unpaired(self.contrast(a)[first], self.contrast(b)[~first])
 
@@ -346,7 +346,7 @@ def _mixed(described: Card, parts: dict[str, Arrays], split: str) -> Arrays:
             f"{described.title} does not say whose image is whose: leave out subjects_in_several_splits."
         )
     sizes = [len(part.labels) for part in parts.values()]
-    order = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(sum(sizes), generator=seeded("split by image"))
     chosen = dict(zip(parts, order.split(sizes), strict=True))[split]
     whole = zip(*parts.values(), strict=True)
     return Arrays._make(None if one[0] is None else torch.cat(one)[chosen] for one in whole)

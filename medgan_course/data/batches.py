@@ -45,6 +45,23 @@ class SemiSupervised(NamedTuple):
 T = TypeVar("T", bound=tuple)
 
 
+def seeded(*purpose: object) -> torch.Generator:
+    r"""Return a CPU generator whose numbers belong to one purpose alone.
+
+    Its seed is the first 32 bits, lowest first, of the SHA-256 of the parts of ``purpose`` joined by "/".
+    With the bare seed a draw would repeat the numbers with which a training of that seed starts its networks,
+    and with a sum, step 1 of one seed would be step 0 of the next.
+
+    Parameters
+    ----------
+    *purpose : object
+        What is drawn, with which seed, and at which step, where there are steps: words and whole numbers.
+    """
+    digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
+    # PyTorch's generator on the CPU takes in no more bits than these.
+    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
+
+
 class Stream(Generic[T]):
     """Batch number ``step`` of an endless, freshly shuffled stream, as ``stream[step]``.
 
@@ -80,7 +97,7 @@ class Stream(Generic[T]):
         sizes = [batch_size] * len(parts) if isinstance(batch_size, int) else batch_size
         # A seed for each order: in one order, two parts of equal length would be pairs in disguise.
         self._orders = [
-            _Order(_length(part), size, f"{seed}/{number}")
+            _Order(_length(part), size, (seed, number))
             for number, (part, size) in enumerate(zip(parts, sizes, strict=True))
         ]
 
@@ -126,7 +143,7 @@ def label_budget(labels: Tensor, per_class: int, *, seed: int = 0) -> Tensor:
     CourseError
         If a class has fewer samples than that.
     """
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(labels), generator=seeded("label budget", seed))
     drawn = []
     for label in labels.unique().tolist():
         positions = order[labels.cpu()[order] == label]
@@ -172,12 +189,12 @@ def semi_supervised(
 class _Order:
     """Which of ``n`` samples are in the batch at a step."""
 
-    def __init__(self, n: int, batch_size: int, seed: str) -> None:
+    def __init__(self, n: int, batch_size: int, purpose: tuple[int, int]) -> None:
         if not 0 < batch_size <= n:
             raise CourseError(
                 f"batch_size is {batch_size}, but must lie between 1 and the {n} images there are."
             )
-        self.n, self.batch_size, self.seed = n, batch_size, seed
+        self.n, self.batch_size, self.purpose = n, batch_size, purpose
         self.per_epoch = n // batch_size
         self._epoch: int | None = None
         self._order = torch.empty(0)
@@ -185,11 +202,8 @@ class _Order:
     def at(self, step: int, device: torch.device) -> Tensor:
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self._epoch:
-            # A generator an epoch: any epoch's order can be had without drawing those before it. Its seed is
-            # a hash: in a sum, epoch 1 of one seed would be epoch 0 of another. Only 32 bits of it count.
-            digest = hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()
-            shuffle = torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
-            self._order = torch.randperm(self.n, generator=shuffle).to(device)
+            # A generator an epoch: any epoch's order can be had without drawing those before it.
+            self._order = torch.randperm(self.n, generator=seeded(*self.purpose, epoch)).to(device)
             self._epoch = epoch
         return self._order[position * self.batch_size : (position + 1) * self.batch_size]
 

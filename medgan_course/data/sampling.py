@@ -6,7 +6,6 @@ people, or of different ones, come from :meth:`medgan_course.data.Dataset.paired
 :meth:`~medgan_course.data.Dataset.unpaired`.
 """
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from torch import Tensor
 
 from medgan_course.data import warp
-from medgan_course.data.batches import Batch, Paired, Stream
+from medgan_course.data.batches import Batch, Paired, Stream, seeded
 from medgan_course.errors import CourseError
 
 
@@ -62,7 +61,7 @@ def stratified(labels: Tensor, n: int, *, seed: int = 0) -> Tensor:
     _check(labels)
     if not 0 < n <= len(labels):
         raise CourseError(f"n is {n}, but must lie between 1 and the {len(labels)} samples there are.")
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(labels), generator=seeded("shares", seed))
     return order[_spread(labels.cpu()[order])[:n]].sort().values
 
 
@@ -90,7 +89,7 @@ def with_counts(labels: Tensor, counts: Sequence[int], *, seed: int = 0) -> Tens
         If a class has fewer samples than that, there are labels without a count, or several for a sample.
     """
     _check(labels)
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(labels), generator=seeded("counts", seed))
     classes = _classes(labels.cpu()[order], counts)
     return (
         torch.cat([order[positions[:n]] for positions, n in zip(classes, counts, strict=True)]).sort().values
@@ -213,9 +212,10 @@ def kfold_by_subject(
     people = int(people_of.max()) + 1 if len(subject) else 0
     if not 2 <= folds <= people:
         raise CourseError(f"folds is {folds}, but must lie between 2 and the {people} subjects there are.")
+    generator = seeded("folds", seed)
     if labels is None:
         # Of subjects with as many samples, their order decides.
-        order = torch.randperm(people, generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(people, generator=generator)
         parts = GroupKFold(folds).split(np.zeros(len(subject)), groups=order[people_of].numpy())
         return [Fold(torch.from_numpy(train), torch.from_numpy(test)) for train, test in parts]
     _check(labels, len(subject))
@@ -225,7 +225,7 @@ def kfold_by_subject(
             f"None of the {len(classes)} classes has {folds} samples: choose fewer folds, or leave the "
             "labels out."
         )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=generator.initial_seed())
     # It warns of a class with fewer samples than folds, which some folds then lack: as far as subjects allow.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
@@ -278,7 +278,7 @@ def available(n: int, contrasts: int, *, missing: float = 0.5, seed: int = 0) ->
             f"{n} samples of {contrasts} contrasts, each missing with probability {missing:g}, cannot be "
             "drawn: both numbers must be 1 or more, and the probability at least 0 and below 1."
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded("available", seed)
     place = torch.arange(contrasts)
     first = torch.multinomial(missing ** place.double(), n, replacement=True, generator=generator)[:, None]
     others = torch.rand(n, contrasts, generator=generator) >= missing
@@ -363,12 +363,9 @@ def misaligned(pairs: Paired, *, rms: float, width: float, seed: int = 0) -> Mis
             f"Sources {tuple(source.shape)} and targets {tuple(target.shape)} are no pairs: both need "
             "as many images with the same sides."
         )
-    noise = []
-    for i in range(len(source)):
-        # A hash, as for the epochs of a Stream: in a sum, sample 1 of one seed would be sample 0 of another.
-        digest = hashlib.sha256(f"{seed}/{i}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
-        noise.append(torch.randn(len(space), *space, generator=generator))
+    noise = [
+        torch.randn(len(space), *space, generator=seeded("misaligned", seed, i)) for i in range(len(source))
+    ]
     field = warp.random_field(torch.stack(noise).to(target.device), rms=rms, width=width)
     return Misaligned(source, warp.apply(target, field), field, target)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from medgan_course.data.batches import seeded
 from medgan_course.errors import CourseError
 
 
@@ -69,7 +70,7 @@ def random_patches(images: Tensor, side: int | Sequence[int], *, each: int = 1, 
             "they must be at least one, and no larger than the images."
         )
     n = len(images) * each
-    drawn = torch.rand(n, len(sides), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    drawn = torch.rand(n, len(sides), generator=seeded("patches", seed), dtype=torch.float64)
     corner = (drawn * room).long().to(images.device)
     image = torch.arange(len(images), device=images.device).repeat_interleave(each)
     # Every patch there is, as a view: indexing copies those that are wanted.

@@ -12,6 +12,7 @@ from medgan_course.data.batches import (
     Stream,
     Unpaired,
     label_budget,
+    seeded,
     semi_supervised,
 )
 from medgan_course.errors import CourseError
@@ -139,6 +140,26 @@ def test_a_budget_is_stratified_and_nested():
     assert not torch.equal(budgets[1], label_budget(labels, 3, seed=6))
     with pytest.raises(CourseError, match="between 1 and the 8 images that class 1 has"):
         label_budget(labels, 9)
+
+
+def test_every_purpose_has_numbers_of_its_own():
+    """Not those of a training with that seed, which starts from torch.manual_seed(seed)."""
+    torch.manual_seed(7)
+    purposes = [seeded("folds", 7), seeded("shares", 7), seeded("shares", 8), seeded("shares", 7, 1), None]
+    drawn = [tuple(torch.rand(3, generator=generator).tolist()) for generator in purposes]
+    assert len(set(drawn)) == len(drawn)
+    assert tuple(torch.rand(3, generator=seeded("folds", 7)).tolist()) == drawn[0]
+
+
+def test_the_seed_of_a_generator_is_a_sha256():
+    # printf folds/7 | sha256sum
+    assert seeded("folds", 7).initial_seed() == int.from_bytes(bytes.fromhex("48b59ff7"), "little")
+
+
+def test_a_budget_repeats_no_numbers_of_a_training():
+    few = label_budget(torch.zeros(1000, dtype=torch.long), 100, seed=3)
+    order = torch.randperm(1000, generator=torch.Generator().manual_seed(3))
+    assert len(set(few.tolist()) & set(order[:100].tolist())) < 30  # 10 by chance
 
 
 def test_labelled_and_unlabelled_images_are_different_ones():

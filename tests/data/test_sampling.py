@@ -72,6 +72,27 @@ def test_a_draw_depends_on_its_seed_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda labels: stratified(labels, 100, seed=3),
+        lambda labels: with_counts(labels, [100], seed=3),
+        lambda labels: kfold_by_subject(torch.arange(1000), 10, seed=3)[0].test,
+        lambda labels: kfold_by_subject(torch.arange(1000), 10, labels=labels, seed=3)[0].test,
+    ],
+)
+def test_a_draw_repeats_no_numbers_of_a_training(draw):
+    """As it would if torch's or NumPy's generator had the bare seed: both are the same Mersenne twister."""
+    chosen = draw(torch.zeros(1000, dtype=torch.long)).tolist()
+    order = torch.randperm(1000, generator=torch.Generator().manual_seed(3))
+    numpy_order = np.arange(1000)
+    np.random.RandomState(3).shuffle(numpy_order)
+    suspects = [set(order[:100].tolist())]
+    suspects += [set(places[i::10].tolist()) for places in (order.argsort(), numpy_order) for i in range(10)]
+    for suspect in suspects:
+        assert len(suspect.intersection(chosen)) < 30  # 10 by chance
+
+
 @pytest.mark.parametrize("n", [0, -1, 1001])
 def test_impossible_budget(n):
     with pytest.raises(CourseError, match=f"n is {n}, but must lie between 1 and the 1000 samples"):
