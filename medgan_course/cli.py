@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -71,24 +73,63 @@ def run(
     if system is None:
         _list_systems()
         return
-    changed = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise CourseError(f"--set {setting} gives no value: write --set {setting}=VALUE.")
-        changed[name] = value
     torch.set_flush_denormal(True)
-    first = os.environ.get("RANK", "0") == "0"  # of several processes only one speaks
-    try:
+    with _resumable() as say:
         experiments.run(
             system,
             profile=profile,
             seeds=seeds or None,
-            settings=changed,
+            settings=_settings(settings),
             arms=arms,
             out=out,
-            say=click.echo if first else lambda line: None,
+            say=say,
         )
+
+
+@main.command()
+@click.argument("system")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("checkpoints"),
+    show_default=True,
+    help="Folder of the weights and their card.",
+)
+def train(system: str, seed: int, settings: tuple[str, ...], out: Path) -> None:
+    """Train the network of SYSTEM that is kept, such as dcgan, and write its weights and their card.
+
+    This takes long. An interrupted training goes on where it was when the same command is given again; what
+    it needs for that lies in runs/.
+    """
+    import torch
+
+    from medgan_course import experiments
+
+    torch.set_flush_denormal(True)
+    with _resumable() as say:
+        say(f"Wrote {experiments.train(system, seed=seed, settings=_settings(settings), out=out)}.")
+
+
+def _settings(given: tuple[str, ...]) -> dict[str, str]:
+    """Return what ``--set NAME=VALUE`` has set."""
+    changed = {}
+    for setting in given:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise CourseError(f"--set {setting} gives no value: write --set {setting}=VALUE.")
+        changed[name] = value
+    return changed
+
+
+@contextmanager
+def _resumable() -> Iterator[Callable[[str], None]]:
+    """Yield where to say something, which of several processes only the first does; explain Ctrl-C."""
+    first = os.environ.get("RANK", "0") == "0"
+    say: Callable[[str], None] = click.echo if first else lambda line: None
+    try:
+        yield say
     except KeyboardInterrupt:
         if first:
             click.echo("\nStopped. Give the same command again to go on from the last checkpoint.", err=True)

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import platform
-import shlex
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,8 +41,10 @@ def card(name: str) -> dict[str, Any]:
     return json.loads((folder() / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def load(name: str, cls: type[Net]) -> Net:
-    """Build ``cls`` from the card's ``config`` and load the checked weights; in evaluation mode, on the CPU.
+def load(name: str, build: Callable[..., Net]) -> Net:
+    """Call ``build`` with the card's ``config`` and load the checked weights; in evaluation mode, on the CPU.
+
+    ``build`` is the network's class, or the function that makes it: the card names it.
 
     Raises
     ------
@@ -56,16 +57,21 @@ def load(name: str, cls: type[Net]) -> Net:
         raise CourseError(
             f"{path} is missing or not the file its card describes: restore it with git, or reinstall."
         )
-    net = cls(**description["config"])
+    net = build(**description["config"])
     try:
         net.load_state_dict({key: value.float() for key, value in load_file(path).items()})
     except (SafetensorError, RuntimeError) as error:
-        raise CourseError(f"{path} does not fit {cls.__name__}(**{description['config']}).") from error
+        raise CourseError(f"{path} does not fit {build.__name__}(**{description['config']}).") from error
     return net.eval()
 
 
-def save(net: nn.Module, path: Path, *, config: dict[str, Any], **facts: Any) -> None:
-    """Write ``path`` (float16 weights) and its card: ``config`` to rebuild it, ``facts``, and its origin.
+def save(
+    net: nn.Module, path: Path, *, build: Callable[..., nn.Module], config: dict[str, Any], **facts: Any
+) -> None:
+    """Write ``path`` (float16 weights) and its card.
+
+    ``build(**config)`` is the same network, untrained; ``facts`` are whatever else the card must say, such as
+    the ``command`` that made it.
 
     The weights' name ends in ``.safetensors``, added where it is missing; the card beside them is JSON.
 
@@ -84,22 +90,25 @@ def save(net: nn.Module, path: Path, *, config: dict[str, Any], **facts: Any) ->
     try:
         with replacing(card_path) as partial_card, replacing(path) as partial:
             save_file(halved, partial)
-            description = json.dumps(_description(net, partial, config, facts), indent=2)
+            description = json.dumps(_description(net, partial, build, config, facts), indent=2)
             partial_card.write_text(description + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise CourseError(f"{path} cannot be written ({error}): free space or name another.") from error
 
 
 def _description(
-    net: nn.Module, weights: Path, config: dict[str, Any], facts: dict[str, Any]
+    net: nn.Module,
+    weights: Path,
+    build: Callable[..., nn.Module],
+    config: dict[str, Any],
+    facts: dict[str, Any],
 ) -> dict[str, Any]:
     return {
-        "class": type(net).__qualname__,
+        "build": f"{build.__module__}.{build.__qualname__}",
         "config": config,
         "sha256": _sha256(weights),
         "parameters": sum(p.numel() for p in net.parameters()),
         **facts,
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "made": datetime.now(UTC).date().isoformat(),
         "medgan_course": medgan_course.__version__,
         "torch": torch.__version__,

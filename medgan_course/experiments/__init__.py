@@ -36,11 +36,20 @@ resumption, intervals, verdicts, the card. This is a whole one::
 parameters of ``experiment``, with the types they have there. Nothing is trained in ``experiment`` itself;
 what every arm needs (data, features of the real images) is made there once. :class:`Domain` does that for
 generators of whole images.
+
+A system that keeps a trained network has a function ``training`` as well. ``medgan train dcgan --set
+steps=200`` calls it and writes the network with its card::
+
+    def training(run: Run, *, size: int = 64, steps: int = 17_000) -> Trained:
+        train = data.load("pneumoniamnist", size=size, split="train")
+        game = dcgan(size, seed=run.seed)
+        history = run.fit(game, train.batches(64, seed=run.seed), steps)
+        return Trained(game.averaged("G"), Generator, {"size": size}, train, history)
 """
 
 from medgan_course.experiments.card import ResultsCard
 from medgan_course.experiments.claim import Claim, Outcome
 from medgan_course.experiments.domain import Domain
-from medgan_course.experiments.runner import Experiment, Run, run
+from medgan_course.experiments.runner import Experiment, Run, Trained, run, train
 
-__all__ = ["Claim", "Domain", "Experiment", "Outcome", "ResultsCard", "Run", "run"]
+__all__ = ["Claim", "Domain", "Experiment", "Outcome", "ResultsCard", "Run", "Trained", "run", "train"]

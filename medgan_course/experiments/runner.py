@@ -1,4 +1,7 @@
-"""Run an experiment: every seed, every arm, resumable at any moment; then judge its claims."""
+"""Run an experiment: every seed, every arm, resumable at any moment; then judge its claims.
+
+And train, as resumably, a network that is kept.
+"""
 
 import ast
 import dataclasses
@@ -17,13 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import medgan_course
 from medgan_course import budgets, pretrained, systems
@@ -72,6 +74,31 @@ class Experiment:
                     raise CourseError(
                         f"A claim about {claim.metric} names an arm {name!r}: {did_you_mean(name, self.arms)}"
                     )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a system's ``training`` returns: a network to keep, and what its card must say.
+
+    Parameters
+    ----------
+    net : nn.Module
+        The trained network, or several in an ``nn.ModuleDict``.
+    build : callable
+        ``build(**config)`` is the same network, untrained, for :func:`medgan_course.pretrained.load`.
+    config : dict
+        Its arguments, as JSON can hold them.
+    data : Dataset
+        What it was trained on.
+    history : dict of str to list of float
+        Of the training, or of the last of several.
+    """
+
+    net: nn.Module
+    build: Callable[..., nn.Module]
+    config: dict[str, Any]
+    data: Dataset
+    history: dict[str, list[float]]
 
 
 @dataclass
@@ -238,26 +265,17 @@ def _run(
     profile, chosen = budgets.profile(), sorted(budgets.seeds() if seeds is None else seeds)
     if len(set(chosen)) < len(chosen):
         raise CourseError(f"The seeds {' '.join(map(str, chosen))} name one twice: give each once.")
-    budget, own = _typed(module, settings)
+    fields = dataclasses.asdict(module.budget())
+    known = fields | _defaults(module.experiment)
+    every = _typed(name, known, settings)
+    budget = dataclasses.replace(module.budget(), **{key: every[key] for key in fields})
+    own = {key: value for key, value in every.items() if key not in fields}
     experiment: Experiment = module.experiment(budget, **own)
     for arm in only or ():
         if arm not in experiment.arms:
             raise CourseError(f"There is no arm {arm!r}: {did_you_mean(arm, experiment.arms)}")
     facts = [_facts(each) for each in experiment.data]
-    every = {**dataclasses.asdict(budget), **_defaults(module), **own}
-
-    depends_on = json.dumps(
-        [
-            every,
-            facts,
-            _feature_nets(facts),
-            torch.__version__,
-            medgan_course.__version__,
-            _code(module.__name__),
-        ],
-        sort_keys=True,
-    )
-    folder = runs / name / f"{profile}-{hashlib.sha256(depends_on.encode()).hexdigest()[:8]}"
+    folder = runs / name / f"{profile}-{_mark(module.__name__, every, facts, _feature_nets(facts))}"
     done: dict[str, dict[int, _Done]] = {arm: {} for arm in experiment.arms}
     for seed in chosen:
         for arm in only or experiment.arms:
@@ -276,8 +294,7 @@ def _run(
 
     say("Resampling seeds and images.")
     default_seeds = sorted(budgets.PROFILES[profile])
-    defaults = dataclasses.asdict(module.budget()) | _defaults(module)
-    changes = {key: value for key, value in every.items() if value != defaults[key]}
+    changes = _changed(every, known)
     runs_done = [each for found in done.values() for each in found.values()]
     card = ResultsCard(
         system=name,
@@ -294,8 +311,7 @@ def _run(
             name: "; ".join(dict.fromkeys(each.versions[name] for each in runs_done)) for name in _versions()
         },
         command=shlex.join(
-            ["medgan", "run", name, "--profile", profile, "--seeds", *map(str, chosen)]
-            + [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+            ["medgan", "run", name, "--profile", profile, "--seeds", *map(str, chosen), *_set(changes)]
         ),
         made=datetime.now(UTC).date().isoformat(),
     )
@@ -308,6 +324,75 @@ def _run(
     card.write(path)
     say(f"Wrote {path}.\n\n{card}")
     return card
+
+
+def train(
+    name: str,
+    *,
+    seed: int = 0,
+    settings: Mapping[str, str] | None = None,
+    out: Path = Path("checkpoints"),
+    runs: Path = Path("runs"),
+) -> Path:
+    """Train the network of a system that is kept, and write it with its card.
+
+    A training that was cut off goes on when the same is asked for again, as in :func:`run`.
+
+    Parameters
+    ----------
+    name : str
+        ``"S03"`` or ``"dcgan"``.
+    seed : int
+        For weights, batches, and whatever else is drawn.
+    settings : mapping of str to str, optional
+        Keyword parameters of the system's ``training``, as written on the command line.
+    out : Path
+        Folder of the files ``<system>_<set>_<size>.safetensors`` and ``.json``.
+    runs : Path
+        Folder of unfinished trainings.
+
+    Returns
+    -------
+    Path
+        The file of the weights.
+
+    Raises
+    ------
+    CourseError
+        If the system trains nothing to be kept, or has no such setting.
+    """
+    module = importlib.import_module(f"{systems.__name__}.{find(name)}")
+    name = module.__name__.rpartition(".")[2]
+    if not hasattr(module, "training"):
+        raise CourseError(f"The system {name} trains no network to be kept: medgan run makes its card.")
+    known = _defaults(module.training)
+    every = _typed(name, known, settings or {})
+    folder = runs / name / f"kept-{_mark(module.__name__, every)}" / f"seed-{seed}"
+    with _clock(folder / "seconds.json") as clock, torch.random.fork_rng():
+        running = Run("kept", seed, folder, watch=clock.watch)
+        torch.manual_seed(seed)
+        trained: Trained = module.training(running, **every)
+        took = clock.seconds
+    path = out / f"{name}_{trained.data.name}_{trained.data.size}.safetensors"
+    if _rank() == 0:
+        pretrained.save(
+            trained.net,
+            path,
+            build=trained.build,
+            config=trained.config,
+            system=titles()[name],
+            data=_facts(trained.data),
+            settings=every,
+            seed=seed,
+            device=_device(),
+            seconds=round(took),
+            command=shlex.join(["medgan", "train", name, "--seed", str(seed), *_set(_changed(every, known))]),
+            final_losses={
+                term: round(sum(values[-500:]) / len(values[-500:]), 3)
+                for term, values in trained.history.items()
+            },
+        )
+    return path
 
 
 @dataclass(frozen=True)
@@ -398,35 +483,48 @@ def _facts(seen: Dataset | dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _defaults(module: ModuleType) -> dict[str, Any]:
-    """Return the experiment's own settings: the keyword parameters of ``experiment`` with their defaults."""
-    parameters = inspect.signature(module.experiment).parameters.values()
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the settings of ``experiment`` or ``training``: its keyword parameters with their defaults."""
+    parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def _typed(module: ModuleType, settings: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
-    """Return the budget with ``settings`` in it, and the experiment's own settings among them."""
-    budget = module.budget()
-    known = dataclasses.asdict(budget) | _defaults(module)
-    for name, value in known.items():
+def _typed(name: str, known: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ``known`` settings of a system, changed to what ``settings`` say, each of its type."""
+    for key, value in known.items():
         if not isinstance(value, str | int | float):  # a bool is an int
             raise CourseError(
-                f"The setting {name} of {module.__name__} is {value!r}, which neither a card nor the command "
+                f"The setting {key} of {name} is {value!r}, which neither a card nor the command "
                 "line can hold: make it a number, a word, or true or false."
             )
-    changed = {}
-    for name, text in settings.items():
-        if name not in known:
-            raise CourseError(f"There is no setting {name!r}: {did_you_mean(name, known)}")
-        kind = type(known[name])
+    changed = dict(known)
+    for key, text in settings.items():
+        if key not in known:
+            raise CourseError(f"There is no setting {key!r}: {did_you_mean(key, known)}")
+        kind = type(known[key])
         try:
-            changed[name] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+            changed[key] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
         except (ValueError, KeyError) as error:
             wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-            raise CourseError(f"The setting {name} is {text!r}: it must be {wanted}.") from error
-    fields = dataclasses.asdict(budget)
-    ours = {key: value for key, value in changed.items() if key not in fields}
-    return dataclasses.replace(budget, **{k: v for k, v in changed.items() if k in fields}), ours
+            raise CourseError(f"The setting {key} is {text!r}: it must be {wanted}.") from error
+    return changed
+
+
+def _changed(every: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not the defaults."""
+    return {key: value for key, value in every.items() if value != known[key]}
+
+
+def _set(changes: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that make these changes on the command line."""
+    return [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+
+
+def _mark(module: str, *settings: Any) -> str:
+    """Return a short hash of ``settings``, of torch, and of all of the library that ``module`` imports."""
+    versions = [torch.__version__, medgan_course.__version__]
+    depends_on = json.dumps([*settings, *versions, _code(module)], sort_keys=True)
+    return hashlib.sha256(depends_on.encode()).hexdigest()[:8]
 
 
 def _code(name: str) -> dict[str, str]:

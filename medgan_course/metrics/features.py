@@ -14,6 +14,8 @@ makes the shipped weights.
 
 import hashlib
 import os
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -268,6 +270,7 @@ def main(dataset: str, size: int, steps: int, seed: int, out: Path) -> None:
     pretrained.save(
         net,
         out,
+        build=FeatureNet,
         config=config,
         system="domain feature network (M02)",
         data={"name": dataset, "split": "train", "size": size, "n": len(real), "source": real.source},
@@ -276,6 +279,7 @@ def main(dataset: str, size: int, steps: int, seed: int, out: Path) -> None:
         seed=seed,
         device=f"CPU, {torch.get_num_threads()} thread(s)",
         seconds=round(time.perf_counter() - started),
+        command=shlex.join(["python", *sys.orig_argv[1:]]),
         validation={
             "n": len(held_out),
             "label_accuracy": round(float((guessed == held_out.labels).double().mean()), 4),

@@ -19,15 +19,17 @@ from torch.optim.swa_utils import update_bn
 
 from medgan_course import data, pretrained
 from medgan_course.budgets import Budget, choose
+from medgan_course.data.augment import diff_augment
 from medgan_course.data.batches import Batch
-from medgan_course.experiments import Claim, Experiment, Outcome, Run
+from medgan_course.experiments import Claim, Experiment, Outcome, Run, Trained
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.metrics.distribution import kernel_distance
 from medgan_course.metrics.features import FeatureNet, features
 from medgan_course.nets.conditional import LabelledGenerator, LabelMap, Projection
 from medgan_course.nets.dcgan import Discriminator, Generator, Trunk
 from medgan_course.systems import dcgan
-from medgan_course.train import Game, Turn
+from medgan_course.train import Game, Player, Turn
+from medgan_course.train.game import dcgan_adam
 
 EMBEDDING = 16
 
@@ -50,6 +52,7 @@ def conditional_gan(
     channels: int = 1,
     projection: bool = False,
     told: bool = True,
+    stabilised: bool = False,
     seed: int = 0,
 ) -> Game:
     """Return the game of the paper, on the networks of S03.
@@ -72,20 +75,24 @@ def conditional_gan(
         False: the discriminator is told label 0 for every image; nothing else changes. Then nothing ties a
         label to its class. The generator may ignore it, or give each label images of a class of its own
         choice: accuracy is at chance over many trainings, but differs much between two.
+    stabilised : bool
+        For long trainings, as in :func:`~medgan_course.systems.dcgan.dcgan`.
     seed : int
         Seed of the initial weights.
     """
+    norm = "spectral" if stabilised else "batch"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = labelled_generator(size, n_classes, base=base, z_dim=z_dim, channels=channels)
         discriminator = (
-            Projection(Trunk(size, base, channels), n_classes)
+            Projection(Trunk(size, base, channels, norm), n_classes)
             if projection
-            else LabelMap(Discriminator(size, base, channels + 1), n_classes)
+            else LabelMap(Discriminator(size, base, channels + 1, norm), n_classes)
         )
 
     def judged(game: Game, images: Tensor, labels: Tensor) -> Tensor:
-        return game["D"](images, labels if told else torch.zeros_like(labels))
+        seen = diff_augment(images) if stabilised else images
+        return game["D"](seen, labels if told else torch.zeros_like(labels))
 
     def generated(game: Game, batch: Batch) -> Tensor:
         return game["G"](game["G"].latent(len(batch.labels)), batch.labels)
@@ -99,8 +106,12 @@ def conditional_gan(
     def generator_cost(game: Game, batch: Batch) -> dict[str, Tensor]:
         return NonSaturating.g_loss(fake=judged(game, generated(game, batch), batch.labels))
 
+    optimiser = dcgan.stabilised_adam if stabilised else dcgan_adam
     return Game(
-        players={"G": generator, "D": discriminator},
+        players={
+            "G": Player(generator, optimiser=optimiser, ema=0.999 if stabilised else None),
+            "D": Player(discriminator, optimiser=optimiser),
+        },
         turns=[Turn("D", discriminator_cost), Turn("G", generator_cost)],
     )
 
@@ -224,3 +235,25 @@ def experiment(budget: Budget, *, dataset: str = "mednist") -> Experiment:
             ),
         ],
     )
+
+
+def training(
+    run: Run,
+    *,
+    dataset: str = "mednist",
+    size: int = 64,
+    base: int = 24,
+    steps: int = 12_000,
+    batch_size: int = 48,
+) -> Trained:
+    """Train the stabilised generator against a projection discriminator, to be kept."""
+    train = data.load(dataset, size=size, split="train")
+    n_classes, channels = len(train.class_names), train.images.shape[1]
+    game = conditional_gan(
+        size, n_classes, base=base, channels=channels, projection=True, stabilised=True, seed=run.seed
+    )
+    history = run.fit(game, train.batches(batch_size, seed=run.seed), steps)
+    net = sampler(game)
+    z_dim = net.latent(1).shape[1]
+    config = {"size": size, "n_classes": n_classes, "base": base, "z_dim": z_dim, "channels": channels}
+    return Trained(net, labelled_generator, config, train, history)

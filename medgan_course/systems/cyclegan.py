@@ -28,13 +28,13 @@ from medgan_course import data
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.batches import Paired, Stream, Unpaired
 from medgan_course.errors import CourseError
-from medgan_course.experiments import Claim, Experiment, Outcome, Run
+from medgan_course.experiments import Claim, Experiment, Outcome, Run, Trained
 from medgan_course.losses.adversarial import LeastSquares
 from medgan_course.losses.cycle import cycle, identity
 from medgan_course.metrics.fidelity import mae
 from medgan_course.nets.patch import PatchDiscriminator
 from medgan_course.nets.resnet import ResNetGenerator
-from medgan_course.systems.pix2pix import pix2pix, translated
+from medgan_course.systems.pix2pix import mirrored, pix2pix, translated
 from medgan_course.train import Game, Player, Turn
 from medgan_course.train.game import linear_decay
 
@@ -45,6 +45,24 @@ def budget() -> Budget:
         smoke=Budget(steps=3, size=32, base=4, batch_size=2, n_score=40),
         cpu=Budget(steps=1_000, size=48, base=16, batch_size=4, n_score=500),
         gpu=Budget(steps=15_000, size=64, base=32, batch_size=8, n_score=500),
+    )
+
+
+def generators(
+    *,
+    base: int = 16,
+    blocks: int = 3,
+    halvings: int = 1,
+    channels: tuple[int, int] = (1, 1),
+    dim: int = 2,
+) -> nn.ModuleDict:
+    """Return ``G_ab``, which makes A into B, and ``G_ba``; the parameters are those of :func:`cyclegan`."""
+    a, b = channels
+    return nn.ModuleDict(
+        {
+            name: ResNetGenerator(*way, base=base, blocks=blocks, halvings=halvings, dim=dim)
+            for name, way in (("G_ab", (a, b)), ("G_ba", (b, a)))
+        }
     )
 
 
@@ -87,14 +105,10 @@ def cyclegan(
     seed : int
         Seed of the initial weights.
     """
-    a, b = channels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generators = [
-            ResNetGenerator(*way, base=base, blocks=blocks, halvings=halvings, dim=dim)
-            for way in ((a, b), (b, a))
-        ]
-        discriminators = [PatchDiscriminator(c, base=base, n_layers=n_layers, dim=dim) for c in (a, b)]
+        nets = generators(base=base, blocks=blocks, halvings=halvings, channels=channels, dim=dim)
+        discriminators = [PatchDiscriminator(c, base=base, n_layers=n_layers, dim=dim) for c in channels]
 
     def player(net: nn.Module, replay: int | None = None) -> Player:
         def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
@@ -128,8 +142,8 @@ def cyclegan(
 
     return Game(
         players={
-            "G_ab": player(generators[0], replay=50),
-            "G_ba": player(generators[1], replay=50),
+            "G_ab": player(nets["G_ab"], replay=50),
+            "G_ba": player(nets["G_ba"], replay=50),
             "D_a": player(discriminators[0]),
             "D_b": player(discriminators[1]),
         },
@@ -204,3 +218,29 @@ def experiment(budget: Budget, *, dataset: str = "head2d", a: str = "t1", b: str
             ),
         ],
     )
+
+
+def training(
+    run: Run,
+    *,
+    dataset: str = "openms",
+    a: str = "t1",
+    b: str = "t2",
+    size: int = 64,
+    base: int = 24,
+    blocks: int = 4,
+    halvings: int = 2,
+    steps: int = 8_000,
+    batch_size: int = 4,
+    cycle_weight: float = 3.0,
+    lr: float = 5e-4,
+) -> Trained:
+    """Train both generators on slices of disjoint subjects and their mirror images, to be kept."""
+    train = data.load(dataset, size=size, split="train")
+    game = cyclegan(
+        steps, base=base, blocks=blocks, halvings=halvings, cycle_weight=cycle_weight, lr=lr, seed=run.seed
+    )
+    stream = Stream(mirrored(train.unpaired(a, b)), batch_size, seed=run.seed, apart=True)
+    history = run.fit(game, stream, steps)
+    nets = nn.ModuleDict({name: game.averaged(name) for name in ("G_ab", "G_ba")})
+    return Trained(nets, generators, {"base": base, "blocks": blocks, "halvings": halvings}, train, history)

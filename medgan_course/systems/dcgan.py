@@ -14,17 +14,14 @@ compares it with fully connected networks, and
 
 .. code-block:: console
 
-    python -m medgan_course.systems.dcgan --help
+    medgan train dcgan
 
-trains one generator to keep.
+trains the generator that the course ships.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-import click
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -32,15 +29,15 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.optim import Adam
 
-from medgan_course import data, pretrained
+from medgan_course import data
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.augment import diff_augment
-from medgan_course.experiments import Claim, Domain, Experiment, Outcome, Run
+from medgan_course.experiments import Claim, Domain, Experiment, Outcome, Run, Trained
 from medgan_course.experiments.runner import weights
 from medgan_course.losses.adversarial import Adversarial, NonSaturating
 from medgan_course.nets.dcgan import Discriminator, Generator
 from medgan_course.systems.gan import costs, gan
-from medgan_course.train import Game, Player, Turn, fit
+from medgan_course.train import Game, Player, Turn
 from medgan_course.train.game import dcgan_adam
 
 
@@ -123,7 +120,7 @@ def dcgan(
         seed=seed,
     )
     discriminator_cost, generator_cost = costs(loss, diff_augment) if stabilised else costs(loss)
-    optimiser = partial(Adam, lr=2e-4, betas=(0.5, 0.99), fused=True) if stabilised else dcgan_adam
+    optimiser = stabilised_adam if stabilised else dcgan_adam
     return Game(
         players={
             "G": Player(generator, optimiser=optimiser, ema=0.999 if stabilised else None),
@@ -131,6 +128,9 @@ def dcgan(
         },
         turns=[Turn("G", generator_cost), Turn("D", discriminator_cost)],
     )
+
+
+stabilised_adam = partial(Adam, lr=2e-4, betas=(0.5, 0.99), fused=True)
 
 
 def sampler(game: Game) -> Generator:
@@ -216,56 +216,20 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist") -> Experiment
     )
 
 
-@click.command(help=__doc__.partition("\n")[0])
-@click.option("--data", "dataset", default="pneumoniamnist", show_default=True)
-@click.option("--size", default=64, show_default=True, type=int)
-@click.option("--base", default=24, show_default=True, type=int)
-@click.option("--steps", default=17_000, show_default=True, type=click.IntRange(min=1))
-@click.option("--batch-size", default=64, show_default=True, type=int)
-@click.option("--stabilised/--plain", default=True, show_default=True)
-@click.option("--seed", default=0, show_default=True, type=int)
-@click.option("--threads", default=1, show_default=True, type=int)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
-def main(
-    dataset: str,
-    size: int,
-    base: int,
-    steps: int,
-    batch_size: int,
-    stabilised: bool,
-    seed: int,
-    threads: int,
-    out: Path,
-) -> None:
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+def training(
+    run: Run,
+    *,
+    dataset: str = "pneumoniamnist",
+    size: int = 64,
+    base: int = 24,
+    steps: int = 17_000,
+    batch_size: int = 64,
+) -> Trained:
+    """Train the stabilised generator, to be kept."""
     train = data.load(dataset, size=size, split="train")
-    game = dcgan(size, base=base, stabilised=stabilised, seed=seed)
-    # An interrupted training goes on from here; one with other settings does not.
-    settings = f"{dataset}-{size}-{base}-{batch_size}-{'stabilised' if stabilised else 'plain'}-{seed}"
-    running = Path("runs") / f"dcgan-{settings}.safetensors"
-    started = time.perf_counter()
-    history = fit(game, train.batches(batch_size, seed=seed), steps, seed=seed, checkpoint=running)
-    generator = sampler(game)
-    pretrained.save(
-        generator,
-        out,
-        config={"size": size, "z_dim": generator.z_dim, "base": base},
-        system="S03 DCGAN" + (", stabilised" if stabilised else ""),
-        data={"name": dataset, "split": "train", "size": size, "n": len(train), "source": train.source},
-        surrogate=train.is_surrogate,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-        device=torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {threads} thread(s)",
-        seconds=round(time.perf_counter() - started),
-        final_losses={
-            name: round(sum(values[-500:]) / len(values[-500:]), 3) for name, values in history.items()
-        },
-    )
-    running.unlink(missing_ok=True)
-    click.echo(f"Wrote {out} and its card.")
-
-
-if __name__ == "__main__":
-    main()
+    channels = train.images.shape[1]
+    game = dcgan(size, base=base, channels=channels, stabilised=True, seed=run.seed)
+    history = run.fit(game, train.batches(batch_size, seed=run.seed), steps)
+    net = sampler(game)
+    config = {"size": size, "z_dim": net.z_dim, "base": base, "channels": channels}
+    return Trained(net, Generator, config, train, history)

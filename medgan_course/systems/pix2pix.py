@@ -15,13 +15,15 @@ asks for texture. Chance enters by dropout in the U-Net, in training and at test
 At 256 px the paper has ``base=64, depth=8, n_layers=3``; at 64 px a patch of 16 px is a quarter of the side.
 """
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from medgan_course import data
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.batches import Paired, Stream
-from medgan_course.experiments import Claim, Experiment, Outcome, Run
+from medgan_course.experiments import Claim, Experiment, Outcome, Run, Trained
 from medgan_course.losses.adversarial import Adversarial, NonSaturating
 from medgan_course.losses.pixel import l1
 from medgan_course.metrics.fidelity import psnr
@@ -29,6 +31,8 @@ from medgan_course.metrics.spectrum import fine_spectrum
 from medgan_course.nets.patch import PatchDiscriminator
 from medgan_course.nets.unet import UNet
 from medgan_course.train import Game, Turn
+
+T = TypeVar("T", bound=tuple[Tensor, ...])
 
 
 def budget() -> Budget:
@@ -38,6 +42,13 @@ def budget() -> Budget:
         cpu=Budget(steps=1_500, size=64, base=16, batch_size=8, n_score=500),
         gpu=Budget(steps=12_000, size=64, base=32, batch_size=32, n_score=500),
     )
+
+
+def generator(
+    *, base: int = 16, depth: int = 4, channels: tuple[int, int] = (1, 1), dim: int = 2
+) -> nn.Sequential:
+    """Return the U-Net with a tanh; the parameters are those of :func:`pix2pix`."""
+    return nn.Sequential(UNet(*channels, base=base, depth=depth, dim=dim), nn.Tanh())
 
 
 def pix2pix(
@@ -72,7 +83,7 @@ def pix2pix(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = nn.Sequential(UNet(*channels, base=base, depth=depth, dim=dim), nn.Tanh())
+        net = generator(base=base, depth=depth, channels=channels, dim=dim)
         discriminator = PatchDiscriminator(sum(channels), base=base, n_layers=n_layers, dim=dim)
 
     def pair(batch: Paired, image: Tensor) -> Tensor:
@@ -86,7 +97,7 @@ def pix2pix(
         def cost(game: Game, batch: Paired) -> dict[str, Tensor]:
             return fidelity(batch, game["G"](batch.source))
 
-        return Game(players={"G": generator}, turns=[Turn("G", cost)])
+        return Game(players={"G": net}, turns=[Turn("G", cost)])
 
     def discriminator_cost(game: Game, batch: Paired) -> dict[str, Tensor]:
         real, fake = pair(batch, batch.target), pair(batch, game.kept["fake"])
@@ -99,7 +110,7 @@ def pix2pix(
         return loss.g_loss(fake=game["D"](pair(batch, fake))) | fidelity(batch, fake)
 
     return Game(
-        players={"G": generator, "D": discriminator},
+        players={"G": net, "D": discriminator},
         # The public code lets D move first. Here G does, so that its images are made once a step, for both.
         turns=[Turn("G", generator_cost), Turn("D", discriminator_cost)],
     )
@@ -115,6 +126,11 @@ def translated(net: nn.Module, images: Tensor, *, seed: int = 0, batch_size: int
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         return torch.cat([net(part.to(device)).cpu() for part in images.split(batch_size)])
+
+
+def mirrored(images: T) -> T:
+    """Return a NamedTuple of images ``(N, C, H, W)`` and their left-right mirror images, twice as many."""
+    return type(images)(*(torch.cat([part, part.flip(-1)]) for part in images))
 
 
 def spectrum_error(outcome: Outcome) -> float:
@@ -192,3 +208,23 @@ def experiment(
             ),
         ],
     )
+
+
+def training(
+    run: Run,
+    *,
+    dataset: str = "openms",
+    source: str = "t1",
+    target: str = "t2",
+    size: int = 64,
+    base: int = 24,
+    depth: int = 4,
+    steps: int = 8_000,
+    batch_size: int = 8,
+) -> Trained:
+    """Train the generator on pairs of slices and their mirror images, to be kept."""
+    train = data.load(dataset, size=size, split="train")
+    game = pix2pix(base=base, depth=depth, seed=run.seed)
+    stream = Stream(mirrored(train.paired(source, target)), batch_size, seed=run.seed)
+    history = run.fit(game, stream, steps)
+    return Trained(game.averaged("G"), generator, {"base": base, "depth": depth}, train, history)

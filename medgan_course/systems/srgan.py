@@ -17,6 +17,7 @@ The mean square error asks for the mean of all large images that may belong to a
 and blurred. The adversary asks for one that could be real; what it adds need not be true.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import cast
 
@@ -31,7 +32,7 @@ from medgan_course.budgets import Budget, choose
 from medgan_course.data.batches import Paired, Stream
 from medgan_course.data.degrade import bicubic
 from medgan_course.data.kspace import kspace_crop, zero_fill
-from medgan_course.experiments import Claim, Experiment, Outcome, Run
+from medgan_course.experiments import Claim, Experiment, Outcome, Run, Trained
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.losses.feature import perceptual
 from medgan_course.metrics.distribution import frechet_distance
@@ -225,3 +226,37 @@ def experiment(budget: Budget, *, dataset: str = "pneumoniamnist", factor: int =
             ),
         ],
     )
+
+
+def generators(factor: int, *, base: int, blocks: int, channels: int) -> nn.ModuleDict:
+    """Return ``SRResNet`` and ``SRGAN``: one network, trained on without and with the adversary."""
+    return nn.ModuleDict(
+        {name: network(factor, base=base, blocks=blocks, channels=channels) for name in ("SRResNet", "SRGAN")}
+    )
+
+
+def training(
+    run: Run,
+    *,
+    dataset: str = "pneumoniamnist",
+    factor: int = 4,
+    size: int = 64,
+    base: int = 32,
+    blocks: int = 8,
+    steps: int = 6_000,
+    batch_size: int = 16,
+) -> Trained:
+    """Train SRResNet for ``steps``, then go on from it for as many, without and with the adversary."""
+    train = data.load(dataset, size=size, split="train")
+    stream = Stream(Paired(kspace_crop(train.images, factor), train.images), batch_size, seed=run.seed)
+    channels = train.images.shape[1]
+    first = srresnet(factor, base=base, blocks=blocks, channels=channels, lr=5e-4, seed=run.seed)
+    run.fit(first, stream, steps, name="pre-training")
+    nets = generators(factor, base=base, blocks=blocks, channels=channels)
+    for name, weight in (("SRResNet", 0.0), ("SRGAN", 1e-3)):
+        start = copy.deepcopy(first["G"])
+        game = srgan(start, size, steps, base=base, channels=channels, weight=weight, seed=run.seed)
+        history = run.fit(game, stream, steps, name=name)
+        nets[name] = game.averaged("G")
+    config = {"factor": factor, "base": base, "blocks": blocks, "channels": channels}
+    return Trained(nets, generators, config, train, history)

@@ -33,7 +33,7 @@ from medgan_course import data
 from medgan_course.budgets import Budget, choose
 from medgan_course.data.augment import diff_augment
 from medgan_course.data.batches import Batch, SemiSupervised, Stream, semi_supervised
-from medgan_course.experiments import Claim, Experiment, Outcome, Run
+from medgan_course.experiments import Claim, Experiment, Outcome, Run, Trained
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.losses.feature import moment_matching
 from medgan_course.losses.semi_supervised import source_logit
@@ -63,6 +63,18 @@ def classifier(size: int, n_classes: int, base: int = 32, channels: int = 1) -> 
     return Heads(Trunk(size, base, channels, norm="spectral"), label=n_classes)
 
 
+def players(
+    size: int, n_classes: int, *, base: int = 32, z_dim: int = 64, channels: int = 1
+) -> nn.ModuleDict:
+    """Return ``D``, the classifier, and ``G``; the parameters are those of :func:`ssgan`."""
+    return nn.ModuleDict(
+        {
+            "D": classifier(size, n_classes, base, channels),
+            "G": Generator(size, z_dim, base, channels),
+        }
+    )
+
+
 def ssgan(
     size: int, n_classes: int, *, base: int = 32, z_dim: int = 64, channels: int = 1, seed: int = 0
 ) -> Game:
@@ -81,14 +93,10 @@ def ssgan(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        discriminator = classifier(size, n_classes, base, channels)
-        generator = Generator(size, z_dim, base, channels)
+        nets = players(size, n_classes, base=base, z_dim=z_dim, channels=channels)
     discriminator_cost, generator_cost = costs()
     return Game(
-        players={
-            "G": Player(generator, optimiser=adam),
-            "D": Player(discriminator, optimiser=adam),
-        },
+        players={name: Player(net, optimiser=adam) for name, net in nets.items()},
         turns=[Turn("D", discriminator_cost), Turn("G", generator_cost)],
     )
 
@@ -253,3 +261,26 @@ def experiment(
             ),
         ],
     )
+
+
+def training(
+    run: Run,
+    *,
+    dataset: str = "pneumoniamnist",
+    size: int = 28,
+    base: int = 32,
+    per_class: int = 50,
+    steps: int = 8_000,
+    batch_size: int = 64,
+) -> Trained:
+    """Train both players with ``per_class`` labelled images of each class, to be kept."""
+    train = data.load(dataset, size=size, split="train")
+    n_classes, channels = len(train.class_names), train.images.shape[1]
+    game = ssgan(size, n_classes, base=base, channels=channels, seed=run.seed)
+    stream = semi_supervised(
+        train.images, train.labels, batch_size, per_class=per_class, draw=run.seed, seed=run.seed
+    )
+    history = run.fit(game, stream, steps)
+    nets = nn.ModuleDict({name: game.averaged(name) for name in ("D", "G")})
+    config = {"size": size, "n_classes": n_classes, "base": base, "channels": channels}
+    return Trained(nets, players, config, train, history)

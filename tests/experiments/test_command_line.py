@@ -6,7 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from medgan_course import data
+from medgan_course import data, experiments
 from medgan_course.cli import main
 from medgan_course.experiments import doctor
 
@@ -201,3 +201,41 @@ def test_doctor_is_a_command(monkeypatch):
     monkeypatch.setattr(doctor, "examine", lambda: iter([("Python", "3.x"), ("So", "fine")]))
     result = medgan("doctor")
     assert (result.exit_code, result.output) == (0, "Python    3.x\nSo        fine\n")
+
+
+def test_a_training_is_kept_where_it_is_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(experiments, "train", lambda *name, **how: asked.append((name, how)) or Path("x.st"))
+    result = medgan(
+        "train", "dcgan", "--seed", "2", "--set", "steps=5", "--set", "data=a=b", "--out", "there"
+    )
+    assert result.exit_code == 0, result.output
+    assert asked == [
+        (("dcgan",), {"seed": 2, "settings": {"steps": "5", "data": "a=b"}, "out": Path("there")})
+    ]
+    assert result.output == "Wrote x.st.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["toy"], "The system toy trains no network to be kept: medgan run makes its card.\n"),
+        (["toi"], "There is no system 'toi': did you mean "),
+        (["toy", "--set", "steps"], "--set steps gives no value: write --set steps=VALUE.\n"),
+    ],
+)
+def test_a_training_that_cannot_be_is_one_sentence(toy, arguments, sentence):
+    result = medgan("train", *arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {sentence}")
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_training_that_is_stopped_says_how_to_go_on(monkeypatch):
+    def stopped(*name, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments, "train", stopped)
+    result = medgan("train", "dcgan")
+    assert result.exit_code == 130
+    assert "Give the same command again to go on from the last checkpoint." in result.output

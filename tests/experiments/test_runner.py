@@ -169,7 +169,7 @@ def test_a_setting_no_card_can_hold_is_refused_before_anything_runs(toy, value, 
         raise AssertionError("too late")
 
     monkeypatch.setattr(toy, "experiment", experiment)
-    with pytest.raises(CourseError, match=r"setting odd of toy_systems\.toy is"):
+    with pytest.raises(CourseError, match=r"setting odd of toy is"):
         toy_run()
 
 

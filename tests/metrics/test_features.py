@@ -239,6 +239,7 @@ def test_the_command_writes_weights_and_a_card(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load", lambda name, **settings: asked.append((name, settings)) or Tiny())
     monkeypatch.setattr(torch, "set_flush_denormal", lambda on: None)
+    monkeypatch.setattr(sys, "orig_argv", ["/some/where/bin/python3", "-m", "the.command", "--out", "a b"])
     out = tmp_path / "net.safetensors"
     with torch.random.fork_rng(devices=[]):
         result = CliRunner().invoke(main, ["--size", "28", "--steps", "1", "--out", str(out)])
@@ -246,6 +247,7 @@ def test_the_command_writes_weights_and_a_card(tmp_path, monkeypatch):
     card = json.loads(out.with_suffix(".json").read_text("utf-8"))
     assert asked == [("pneumoniamnist", {"size": 28, "split": split}) for split in ("train", "val")]
     assert card["surrogate"] is True
+    assert card["command"] == "python -m the.command --out 'a b'"
     assert card["config"] == {"size": 28, "n_classes": 2, "channels": 1, "dim": 2}
     assert 0 <= card["validation"]["label_accuracy"] <= 1
     monkeypatch.setattr(pretrained, "folder", lambda: tmp_path)

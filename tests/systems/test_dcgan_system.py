@@ -1,13 +1,7 @@
-import inspect
-import json
-
 import pytest
 import torch
-from click.testing import CliRunner
 
-from medgan_course import data, pretrained
 from medgan_course.data.batches import Batch, Batches
-from medgan_course.errors import CourseError
 from medgan_course.losses.adversarial import NonSaturating
 from medgan_course.nets.dcgan import Generator
 from medgan_course.systems import dcgan as system
@@ -113,86 +107,3 @@ def test_every_profile_has_a_budget_that_builds(monkeypatch):
         Generator(budget.size, base=budget.base)
         steps.append(budget.steps)
     assert steps == sorted(steps)
-
-
-class Tiny:
-    """A data set as the command uses it."""
-
-    images, source, is_surrogate = IMAGES, "Noise, for a test.", True
-
-    def __len__(self):
-        return len(self.images)
-
-    def batches(self, batch_size, *, seed=0):
-        return Batches(self.images, torch.zeros(len(self), dtype=torch.long), batch_size, seed=seed)
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Run the command in an empty folder, on a tiny set, leaving torch's settings alone."""
-    asked = []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(data, "load", lambda name, **settings: asked.append((name, settings)) or Tiny())
-    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
-    monkeypatch.setattr(torch, "set_flush_denormal", lambda on: None)
-
-    def invoke(*arguments):
-        result = CliRunner().invoke(system.main, ["--base", "4", "--size", "28", *arguments])
-        result.asked = asked
-        return result
-
-    return invoke
-
-
-def test_help():
-    result = CliRunner().invoke(system.main, ["--help"])
-    assert result.exit_code == 0
-    for option in ("--data", "--size", "--steps", "--stabilised / --plain", "--seed", "--out"):
-        assert option in result.output
-
-
-@pytest.mark.parametrize("kind", ["--stabilised", "--plain"])
-def test_the_command_trains_and_writes_weights_and_card(run, tmp_path, monkeypatch, kind):
-    result = run(
-        "--data", "some", "--steps", "2", "--batch-size", "8", "--out", "made/tiny.safetensors", kind
-    )
-    assert result.exit_code == 0, result.output
-    assert result.asked == [("some", {"size": 28, "split": "train"})]
-    card = json.loads((tmp_path / "made" / "tiny.json").read_text())
-    assert card["steps"] == 2
-    assert card["surrogate"] is True
-    assert card["data"] == {"name": "some", "split": "train", "size": 28, "n": 24, "source": Tiny.source}
-    assert card["final_losses"].keys() == {"D.real", "D.fake", "G.adversarial"}
-    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path / "made")
-    assert pretrained.load("tiny", Generator)(torch.zeros(1, 64)).shape == (1, 1, 28, 28)
-
-
-def no_such_set(name, **settings):
-    raise CourseError(f"There is no set {name!r}.")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["--data", "cat"], "There is no set 'cat'."),
-        (["--size", "30"], "choose size 16, 28, 32 or 64."),
-        (["--batch-size", "1000"], "batch_size is 1000"),
-        (["--size", "32", "--batch-size", "8"], "takes images (N, 1, 32, 32), not (8, 1, 28, 28)"),
-        (["--out", "a-file/tiny.safetensors", "--batch-size", "8"], "cannot be written"),
-    ],
-)
-def test_a_mistake_is_one_sentence_and_exit_1(run, tmp_path, monkeypatch, arguments, sentence):
-    if "--data" in arguments:
-        monkeypatch.setattr(data, "load", no_such_set)
-    (tmp_path / "a-file").touch()
-    result = run("--steps", "1", "--out", "tiny.safetensors", *arguments)
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)  # no traceback
-    assert sentence in result.output
-    assert result.output.startswith("Error: ")
-    assert not list(tmp_path.glob("*.safetensors*"))
-
-
-def test_the_tiny_set_is_what_the_command_expects():
-    assert {"self", "batch_size", "seed"} == set(inspect.signature(data.Dataset.batches).parameters)
-    assert {"name", "size", "split"} <= set(inspect.signature(data.load).parameters)
