@@ -157,15 +157,26 @@ def test_what_is_asked_for_comes_back_as_lists():
     assert (got.numbers, got.labels, got.contrasts, len(got)) == ([4, 2], [1, 0], ("ct",), 2)
     assert asked([1_000_002]).numbers == [1_000_002]
     assert asked().labels is None
-    assert asked(None, labels=[1, 1, 0], first=7).numbers == [7, 8, 9]
+    assert list(common.numbered([1, 1, 0], 7)) == [7, 8, 9]
+    for labels, first in ((3, 0), ([0], 0.5)):
+        with pytest.raises(CourseError):
+            common.numbered(labels, first)
+
+
+def test_a_few_are_computed_at_a_time():
+    extent = torch.tensor([0.1, 0.2, 0.3])
+    parts = list(asked((5, 6, 7), labels=[1, 0, 1]).parts(2, extent, None))
+    assert [own.numbers.tolist() for own, *_ in parts] == [[5, 6], [7]]
+    assert [labels.tolist() for _, labels, *_ in parts] == [[1, 0], [1]]
+    assert torch.equal(torch.cat([mine for _, _, mine, _ in parts]), extent)
+    assert {nothing for *_, nothing in parts} == {None}
 
 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
         ({"subjects": []}, "no subjects"),
-        ({"subjects": None}, "no subjects"),
-        ({"subjects": None, "labels": []}, "no subjects"),
+        ({"subjects": None}, "subjects is None: give a list"),
         ({"subjects": 3}, "subjects is 3: give a list"),
         ({"subjects": [-1]}, "Subject -1"),
         ({"subjects": [1_000_003]}, "0 to 1000002"),
@@ -210,11 +221,41 @@ def test_a_knob_is_one_number_or_one_for_each():
 
 
 def test_bytes_are_those_of_a_file():
-    assert common.bytes_of(torch.tensor([-1.0, 0.0, 1.0, -0.996])).tolist() == [0, 128, 255, 1]
+    assert common.bytes_of(torch.tensor([[[-1.0, 0.0, 1.0, -0.996]]])).tolist() == [[0, 128, 255, 1]]
+    assert common.bytes_of(torch.zeros(2, 3, 5, 4)).shape == (2, 5, 4, 3)
 
 
 def test_columns_of_a_table():
-    table = {"air": {"t1": 1.0}, "fat": {"t1": 350, "hu": -90.0}}
-    hu, t1 = common.columns(table, "hu", "t1")
-    assert (hu.tolist(), t1.tolist()) == ([0.0, -90.0], [1.0, 350.0])
-    assert common.columns(table, "t1", tissues=("fat",))[0].tolist() == [350.0]
+    hu, gain = common.columns("body", "hu", "gain")
+    assert (hu[0].item(), gain[0].item()) == (-1000.0, 0.0)  # air has none
+    assert len(hu) == len(common.tissue_table("body"))
+    (t1,) = common.columns("head", "t1", tissues=("fat", "white"))
+    assert t1.tolist() == [350.0, 500.0]
+
+
+def test_pixels_have_the_mean_of_their_tissues():
+    tissues = torch.tensor([[0.25, 0.75], [1.0, 0.0]]).view(2, 2, 1, 1)
+    assert common.mixed(torch.tensor([8.0, 40.0]), tissues).flatten().tolist() == [32.0, 8.0]
+    assert common.mixed(torch.tensor([[8.0, 40.0], [1.0, 2.0]]), tissues).shape == (2, 1, 1, 1)
+
+
+def test_a_table_of_lesions_is_empty_where_there_is_none():
+    present = torch.tensor([[True, False], [False, True]])
+    rows = common.lesion_rows(present, torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0], [6.0]]))
+    assert rows.tolist() == [[[1, 1, 5], [0, 0, 0]], [[0, 0, 0], [1, 4, 6]]]
+    assert common.lesion_rows(present[:, :1, None], torch.ones(2, 1, 1)).shape == (2, 1, 2)
+
+
+def test_coarser_pixels_are_whole():
+    common.divisible(30, "low", ("rgb",), 4)
+    common.divisible(32, "low", ("rgb", "low"), 4)
+    with pytest.raises(CourseError, match='size is 30, but "low" needs a multiple of 4'):
+        common.divisible(30, "low", ("low",), 4)
+
+
+def test_one_of_several():
+    assert common.one_of("cameras", None, 2, "abc") is None
+    assert common.one_of("cameras", 2, 3, "abc").tolist() == [2, 2, 2]
+    for value, sentence in (([0, 0.5], "whole numbers from 0 to 2"), ([0, 3], "from 0 to 2"), ([1], "but 1")):
+        with pytest.raises(CourseError, match=sentence):
+            common.one_of("cameras", value, 2, "abc")

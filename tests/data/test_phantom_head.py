@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from medgan_course.data.phantom import head
+from medgan_course.data.phantom.common import tissue_table
 from medgan_course.errors import CourseError
 
-ALL = head.KNOWN
+ALL = head.CONTRASTS
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def mean_in(population, name, *tissues):
 
 
 def test_shapes_types_and_ranges(population):
-    assert list(population.images) == list(head.CONTRASTS)
+    assert list(population.images) == list(head.USUAL)
     for image in population.images.values():
         assert image.shape == (24, 1, 64, 64)
         assert image.dtype == torch.float32
@@ -70,7 +71,7 @@ def test_lesions_change_nothing_but_white_matter():
     others = [k for k in range(len(head.TISSUES)) if k not in (head.WHITE, head.LESION)]
     assert torch.equal(well.tissues[:, others], ill.tissues[:, others])
     untouched = (ill.tissues[:, head.LESION] == 0)[:, None]
-    for name in head.CONTRASTS:
+    for name in head.USUAL:
         torch.testing.assert_close(well.images[name][untouched], ill.images[name][untouched])
 
 
@@ -339,7 +340,7 @@ def test_wrong_arguments(wrong, sentence):
 
 
 def test_every_number_of_the_table_has_a_source():
-    for name, tissue in head.table().items():
+    for name, tissue in tissue_table("head").items():
         assert {"pd", "t1", "t2", "t2_star", "hu", "fdg", "myelin", "source"} <= set(tissue), name
         assert tissue["source"].startswith(("BrainWeb", "no signal", "to be confirmed"))
 

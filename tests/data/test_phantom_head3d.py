@@ -8,7 +8,7 @@ from medgan_course.data.phantom import head
 
 @pytest.fixture(scope="module")
 def population():
-    return head.phantoms(range(3), size=24, seed=0, labels=[0, 1, 1], contrasts=head.KNOWN, dim=3)
+    return head.phantoms(range(3), size=24, seed=0, labels=[0, 1, 1], contrasts=head.CONTRASTS, dim=3)
 
 
 def test_shapes_and_ranges(population):

@@ -12,7 +12,7 @@ from medgan_course.errors import CourseError
 @pytest.fixture(scope="module")
 def hearts():
     return heart.phantoms(
-        range(16), size=96, seed=0, labels=[i % 4 for i in range(16)], contrasts=heart.KNOWN
+        range(16), size=96, seed=0, labels=[i % 4 for i in range(16)], contrasts=heart.CONTRASTS
     )
 
 
@@ -44,9 +44,9 @@ def test_shapes_types_and_ranges(hearts):
 
 
 def test_a_subject_is_the_same_in_every_batch():
-    together = heart.phantoms(range(10), size=32, seed=4, contrasts=heart.KNOWN)
-    backwards = heart.phantoms(range(9, -1, -1), size=32, seed=4, contrasts=heart.KNOWN)
-    for name in heart.KNOWN:
+    together = heart.phantoms(range(10), size=32, seed=4, contrasts=heart.CONTRASTS)
+    backwards = heart.phantoms(range(9, -1, -1), size=32, seed=4, contrasts=heart.CONTRASTS)
+    for name in heart.CONTRASTS:
         assert torch.equal(backwards.images[name].flip(0), together.images[name])
     for i in (0, 5, 9):
         alone = heart.phantoms([i], size=32, seed=4, contrasts=("ct",))

@@ -172,7 +172,7 @@ class TestLabelOrder:
             "normal mucosa": "normal colon mucosa",
             "tumour epithelium": "colorectal adenocarcinoma epithelium",
         }
-        assert [ours.get(kind, kind) for kind in histology.KINDS] == names["pathmnist"]
+        assert [ours.get(kind, kind) for kind in histology.CLASSES] == names["pathmnist"]
 
     def test_lesions_of_the_skin(self, names):
         ours = {
@@ -184,7 +184,7 @@ class TestLabelOrder:
             "naevus": "melanocytic nevi",
             "vascular lesion": "vascular lesions",
         }
-        assert [ours[skin.KINDS[kind]] for kind in skin.DERMAMNIST] == names["dermamnist"]
+        assert [ours[skin.CLASSES[kind]] for kind in skin.DERMAMNIST] == names["dermamnist"]
 
     def test_blood_cells(self, names):
         """By what each is known for: granules, lobes of the nucleus, size."""

@@ -32,10 +32,9 @@ Positions are in mm: x to the right of the image, which is the patient's left; y
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,6 +49,9 @@ from medgan_course.data.phantom.common import (
     columns,
     fineness,
     grid,
+    lesion_rows,
+    mixed,
+    numbered,
     paint,
     shares,
     tissue_table,
@@ -65,7 +67,7 @@ CONTRASTS = ("ct", "t1", "t2")
 CT_SCALE = Scale(-160.0, 240.0, "HU")  # the usual abdominal window: level 40, width 400
 SEXES = ("male", "female")  # the classes of the pelvis
 CLASSES = ("no lesion", "cyst", "metastasis", "haemangioma")
-COLUMNS = ("present", "x", "y", "z", "radius", "class")
+LESION_COLUMNS = ("present", "x", "y", "z", "radius", "class")
 MAX_LESIONS = 4
 MAX_BREATHING = 40.0  # mm, beyond which the field would fold
 
@@ -77,12 +79,7 @@ FINE = {2: 128, 3: 48}  # the least side of the grid on which tissues are painte
 THIN = 2  # planes painted for each plane of a volume
 
 
-def table() -> dict[str, dict[str, Any]]:
-    """Return proton density, T1, T2 (ms), HU and HU added by contrast agent of every tissue."""
-    return tissue_table("tissues_body.toml")
-
-
-TISSUES = tuple(table())
+TISSUES = tuple(tissue_table("body"))
 (
     AIR, GAS, SKIN, BONE, MARROW, CANAL, DISC, LUNG, POOL, HAEMANGIOMA, METASTASIS, INFILTRATED, CYST, BLOOD,
     VEIN, BILE, CORTEX, MEDULLA, LIVER, SPLEEN, PANCREAS, SCAR, MYOCARDIUM, URINE, CHYME, FAECES, BOWEL,
@@ -92,46 +89,36 @@ PATHOLOGY = ("pool", "haemangioma", "metastasis", "infiltrated", "cyst")
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
-    region: str = "abdomen",
-    breathing: float = 0.0,
     dim: int = 2,
     fov: float = FOV,
     device: torch.device | str | None = None,
+    region: str = "abdomen",
+    breathing: float = 0.0,
 ) -> Phantoms:
-    """Compute an axial slice, or a volume, of every subject.
+    """Compute an axial slice, or a volume of planes that span :data:`HEIGHT` mm, of every subject.
 
-    Subject ``i`` of ``seed`` has one trunk: their abdomen and pelvis belong together, and lesions and
-    breathing change nothing else about them.
+    A subject has one trunk: their abdomen and pelvis belong together, and lesions and breathing change
+    nothing else about them.
 
     Parameters
     ----------
-    subjects : sequence of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : sequence of int, optional
+    subjects, size, seed, contrasts, dim, device
+        As of all families; see :mod:`medgan_course.data.phantom.common`.
+    labels : iterable of int, optional
         In the abdomen a position in :data:`CLASSES` for every subject, in the pelvis the sex, 0 male and 1
         female. Left out, all are as frequent.
-    contrasts : sequence of str
-        Some of "ct", "t1", "t2".
+    fov : float
+        Side of a slice in mm, from 40 to :data:`FOV`.
     region : {"abdomen", "pelvis"}
         Where the slice is, or the middle of the volume.
     breathing : float
         Amplitude in mm of the deformation, from 0 to 40.
-    dim : {2, 3}
-        Slices, or volumes of ``size`` planes that span :data:`HEIGHT` mm.
-    fov : float
-        Side of a slice in mm, from 40 to :data:`FOV`.
-    device : torch.device or str, optional
-        Where to compute. Default: the CPU.
 
     Returns
     -------
@@ -141,30 +128,20 @@ def phantoms(
         "level" (mm), "sex" (0 male, 1 female), "stature" (relative), "fat" (mm below the skin), "enhancement"
         (dose of contrast agent, relative) and "displacement" ``(N, dim, *space)``, the field of breathing in
         pixels along the image's axes, as :func:`medgan_course.data.warp.apply` takes it.
-
-    Raises
-    ------
-    CourseError
-        If there is no such contrast, region, class or number of axes, the size is too small, the amplitude is
-        out of range, or there is nobody.
     """
     if region not in REGIONS:
         raise CourseError(f"The trunk has no region {region!r}: {did_you_mean(region, list(REGIONS))}")
     classes = SEXES if region == "pelvis" else CLASSES
     asked = checked(
         "trunk", subjects, size=size, seed=seed, labels=labels, classes=classes,
-        contrasts=contrasts, known=CONTRASTS, dim=dim,
+        contrasts=contrasts, known=CONTRASTS, dim=dim, device=device,
     )  # fmt: skip
     breathing = within("breathing", breathing, 0, MAX_BREATHING, "mm, beyond which the field would fold")
     fov = within("fov", fov, 40, FOV, "mm")
-    given = None if asked.labels is None else torch.tensor(asked.labels, device=device)
     span = (HEIGHT, fov, fov)[-dim:]
     parts = []
-    for start in range(0, len(asked), CHUNK[dim]):
-        part = slice(start, start + CHUNK[dim])
-        own = Subjects(asked.numbers[part], seed, dim=dim, device=device)
+    for own, wanted in asked.parts(CHUNK[dim]):
         side = size * max(2, fineness(size, FINE[dim]))
-        wanted = None if given is None else given[part]
         person = _person(own, wanted if region == "pelvis" else None)
         if region == "pelvis":
             kind = person.female.flatten().long()
@@ -196,7 +173,7 @@ def phantoms(
                 tissue_names=TISSUES,
                 tissues=tissues,
                 lesion=tissues[:, POOL : CYST + 1].sum(dim=1, keepdim=True) >= 0.5,
-                lesion_columns=COLUMNS,
+                lesion_columns=LESION_COLUMNS,
                 lesions=lesions,
                 labels=kind,
                 severity=size_of,
@@ -208,7 +185,7 @@ def phantoms(
                     "enhancement": person.dose.flatten(),
                     "displacement": moved,
                 },
-                subject=torch.tensor(own.numbers, device=own.device),
+                subject=own.numbers,
                 seed=seed,
             )
         )
@@ -245,30 +222,8 @@ def render_organs(
 ) -> Tensor:
     """Compute CT crops around one organ each: what stands in for OrganA-, C-, S- and OrganMNIST3D.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        The organ of each subject: a position in :data:`CLASSES_2D`, or in :data:`CLASSES_3D` for volumes.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-    dim : {2, 3}
-        Slices or volumes.
-    plane : {"axial", "coronal", "sagittal"}
-        Which slices.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size)`` or ``(N, size, size, size)``.
-
-    Raises
-    ------
-    CourseError
-        If there is no such plane, a label is no class, the size is too small, or there is nobody.
+    A label is a position in :data:`CLASSES_2D`, or in :data:`CLASSES_3D` for volumes; slices are those of the
+    ``plane`` "axial", "coronal" or "sagittal".
     """
     if plane not in ("axial", "coronal", "sagittal"):
         raise CourseError(
@@ -276,17 +231,14 @@ def render_organs(
         )
     classes = CLASSES_2D if dim == 2 else CLASSES_3D
     asked = checked(
-        "trunk", None, labels=labels, classes=classes, first=first, size=size, seed=seed, dim=dim
-    )  # fmt: skip
-    kinds = asked.labels or []
+        "trunk", numbered(labels, first), size=size, seed=seed, labels=labels, classes=classes, dim=dim
+    )
     side = size * max(2 if dim == 2 else 1, fineness(size, 84 if dim == 2 else 28))
     fov = 200.0
     span = (fov,) * dim
     images = []
-    for start in range(0, len(asked), CHUNK[dim]):
-        part = slice(start, start + CHUNK[dim])
-        chunk = [classes[kind] for kind in kinds[part]]
-        own = Subjects(asked.numbers[part], seed, dim=dim)
+    for own, kinds in asked.parts(CHUNK[dim]):
+        chunk = [classes[kind] for kind in kinds.tolist()]
         person = _person(own, None)
         place = own.stream(2)
         shape = (-1, *[1] * dim)
@@ -304,10 +256,10 @@ def render_organs(
             x, y, z = cx + zoom * across, cy, cz - zoom * down
         else:
             x, y, z = cx, cy + zoom * across, cz - zoom * down
-        none = torch.zeros(len(own), MAX_LESIONS, len(COLUMNS))
+        none = torch.zeros(len(own), MAX_LESIONS, len(LESION_COLUMNS))
         painted = _trunk(own, person, x, y, z, none, side, span, zoom=zoom)
         tissues = _shares(painted, size)
-        images.append(bytes_of(_images(own, person, tissues, ("ct",), size, span)["ct"][:, 0]))
+        images.append(bytes_of(_images(own, person, tissues, ("ct",), size, span)["ct"]))
     return torch.cat(images)
 
 
@@ -317,16 +269,7 @@ AGENT = ("without contrast medium", "with contrast medium")
 def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
     """Compute CT slices of trunks from the lungs to the kidneys: what stands in for the TCGA lung CT.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        0 without contrast medium, 1 with it, one a subject.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
+    0 is without contrast medium, 1 with it.
 
     Returns
     -------
@@ -334,30 +277,22 @@ def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0
         int16 ``(N, size, size)``, in HU, at least -1024.
     spacing : Tensor
         float32 ``(N, 2)``: mm from one pixel to the next; fields of view are 320 to 440 mm wide.
-
-    Raises
-    ------
-    CourseError
-        If a label is no class, the size is too small, or there is nobody.
     """
-    asked = checked("trunk", None, labels=labels, classes=AGENT, first=first, size=size, seed=seed)
-    kinds = torch.tensor(asked.labels)
+    asked = checked("trunk", numbered(labels, first), size=size, seed=seed, labels=labels, classes=AGENT)
     widest = 440.0
     side = size * max(2, fineness(size, FINE[2]))
     images, spacing = [], []
-    for start in range(0, len(asked), CHUNK[2]):
-        part = slice(start, start + CHUNK[2])
-        own = Subjects(asked.numbers[part], seed)
+    for own, kinds in asked.parts(CHUNK[2]):
         person = _person(own, None)
         place = own.stream(2)
         # Three in four show the lungs.
         level = torch.where(place.uniform(0, 1) < 0.75, place.uniform(85, 165), place.uniform(-20, 85))
         zoom = place.uniform(320, widest) / widest
         x, y, _ = _positions(side, 1, widest, HEIGHT, None)
-        none = torch.zeros(len(own), MAX_LESIONS, len(COLUMNS))
+        none = torch.zeros(len(own), MAX_LESIONS, len(LESION_COLUMNS))
         painted = _trunk(own, person, zoom * x, zoom * y, level, none, side, (widest, widest), zoom=zoom)
         tissues = _shares(painted, size)
-        dose = person.dose * kinds[part].view(-1, 1, 1)
+        dose = person.dose * kinds.view(-1, 1, 1)
         hu = _hounsfield(own.stream(40), dose, tissues, size, (widest, widest))[:, 0]
         # The couch below the back: two shells of a curved board.
         x, y, _ = _positions(size, 1, widest, HEIGHT, None)
@@ -384,14 +319,14 @@ def _shares(painted: Tensor, size: int) -> Tensor:
 def _mr(name: str, rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
     if name == "t1":
         return signal.gradient_echo(rho, t1, t2, **T1)
-    (outflow,) = columns(table(), "outflow", device=rho.device)
+    (outflow,) = columns("body", "outflow", device=rho.device)
     return (1 - outflow) * signal.spin_echo(rho, t1, t2, **T2)
 
 
 @cache
 def maximum(contrast: str) -> Scale:
     """Return the scale of an MR contrast: no signal is -1, 1.15 times that of the strongest tissue is 1."""
-    strength = _mr(contrast, *columns(table(), "pd", "t1", "t2"))
+    strength = _mr(contrast, *columns("body", "pd", "t1", "t2"))
     return Scale(0.0, 1.15 * strength.max().item(), "of the signal of water at equilibrium")
 
 
@@ -416,10 +351,10 @@ def _images(
         varied = apart.normal(3, len(TISSUES))
         sigma = apart.uniform(0.5, 1.0)[:, None]
         space = [size] * own.dim
-        rho, t1, t2 = columns(table(), "pd", "t1", "t2", device=own.device)
+        rho, t1, t2 = columns("body", "pd", "t1", "t2", device=own.device)
         rho = rho * torch.exp(0.01 * varied[:, 0])
         t1, t2 = t1 * torch.exp(0.04 * varied[:, 1]), t2 * torch.exp(0.04 * varied[:, 2])
-        clean = torch.einsum("nk,nk...->n...", _mr(name, rho, t1, t2), tissues)[:, None]
+        clean = mixed(_mr(name, rho, t1, t2), tissues)
         scale = maximum(name)
         clean = clean * (1 + 0.05 * texture)
         coil = apart.field(1, 160.0, size, span, _extent(span))
@@ -444,8 +379,8 @@ def _hounsfield(apart: Subjects, dose: Tensor, tissues: Tensor, size: int, span:
     texture = _texture(apart, size, span) * (1 - tissues[:, AIR : AIR + 1])
     apart.normal(3, len(TISSUES))  # what MR takes for its tissues, in the same order
     sigma = apart.uniform(0.5, 1.0)[:, None]
-    hu, gain = columns(table(), "hu", "gain", device=apart.device)
-    clean = torch.einsum("nk,nk...->n...", hu + dose.view(-1, 1) * gain, tissues)[:, None]
+    hu, gain = columns("body", "hu", "gain", device=apart.device)
+    clean = mixed(hu + dose.view(-1, 1) * gain, tissues)
     return clean + 5 * texture + 11 * sigma * apart.normal(1, *[size] * apart.dim)
 
 
@@ -575,9 +510,8 @@ def _lesions(
             scale * (x * turn.sin() + y * turn.cos()) - person.shift[1].flatten(),
             z,
         )
-        row = torch.stack([torch.ones_like(x), *at, radius, labels.to(x)], dim=1)
-        rows.append(row * present[:, None])
-    return torch.stack(rows, dim=1), own_size * ill
+        rows.append(lesion_rows(present, *at, radius, labels))
+    return torch.cat(rows, dim=1), own_size * ill
 
 
 def _trunk(

@@ -14,34 +14,15 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from medgan_course.data.phantom import abdomen, chest, head
-from medgan_course.data.phantom.common import Subjects, bump, checked, grid
+from medgan_course.data.phantom.common import Subjects, bump, checked, grid, numbered
 
 CHUNK = 32
-KINDS = ("abdominal CT", "breast MR", "chest X-ray", "chest CT", "hand", "head CT")
+CLASSES = ("abdominal CT", "breast MR", "chest X-ray", "chest CT", "hand", "head CT")
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute one picture for every label.
-
-    Subject ``first + i`` of ``seed`` is the same picture whatever the batch or the order of calls.
-
-    Parameters
-    ----------
-    labels : sequence of int
-        0 abdominal CT, 1 breast MR, 2 chest X-ray, 3 chest CT, 4 hand, 5 head CT, one a subject.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size)``.
-    """
-    asked = checked("body", None, size=size, seed=seed, labels=labels, classes=KINDS, first=first)
+    """Compute what stands in for MedNIST: a picture for each label."""
+    asked = checked("body", numbered(labels, first), size=size, seed=seed, labels=labels, classes=CLASSES)
     kinds = torch.tensor(asked.labels)
     images = torch.empty(len(asked), size, size, dtype=torch.uint8)
     for kind in kinds.unique().tolist():
@@ -53,7 +34,7 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
 
 
 def _abdomen(subjects: Subjects, size: int) -> Tensor:
-    made = abdomen.phantoms(subjects.numbers, size=size, seed=subjects.seed, contrasts=("ct",))
+    made = abdomen.phantoms(subjects.numbers.tolist(), size=size, seed=subjects.seed, contrasts=("ct",))
     shown = (made.images["ct"][:, 0] + 1) / 2
     # A wide window in which air and fat are nearly alike and only bone is white.
     return 0.4 + 0.1 * shown + 0.5 * shown**6
@@ -61,12 +42,14 @@ def _abdomen(subjects: Subjects, size: int) -> Tensor:
 
 def _chest(subjects: Subjects, size: int) -> Tensor:
     well = [0] * len(subjects)
-    made = chest.phantoms(subjects.numbers, size=size, seed=subjects.seed, labels=well)
+    made = chest.phantoms(subjects.numbers.tolist(), size=size, seed=subjects.seed, labels=well)
     return (made.images["xray"][:, 0] + 1) / 2
 
 
 def _head(subjects: Subjects, size: int) -> Tensor:
-    made = head.phantoms(subjects.numbers, size=size, seed=subjects.seed, contrasts=("ct",), fov=250.0)
+    made = head.phantoms(
+        subjects.numbers.tolist(), size=size, seed=subjects.seed, contrasts=("ct",), fov=250.0
+    )
     brain = 0.42 + 0.0045 * (made.scales["ct"].restored(made.images["ct"][:, 0]) - 20)
     # The headrest, below the head.
     x, y = grid(size, 2.0)

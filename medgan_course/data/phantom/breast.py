@@ -42,6 +42,8 @@ from medgan_course.data.phantom.common import (
     checked,
     fineness,
     grid,
+    lesion_rows,
+    numbered,
     paint,
     shares,
 )
@@ -52,7 +54,7 @@ BREASTMNIST = ("malignant", "normal or benign")
 CONTRASTS = ("us",)
 TISSUES = ("mass", "skin", "muscle", "fat", "gland")
 MASS, SKIN, MUSCLE, FAT, GLAND = range(len(TISSUES))
-COLUMNS = ("present", "x", "y", "half width", "half height", "irregularity", "shadow")
+LESION_COLUMNS = ("present", "x", "y", "half width", "half height", "irregularity", "shadow")
 
 CHUNK = 16  # subjects at a time
 FINE = 112  # the least side of the grid on which echoes are computed
@@ -72,104 +74,55 @@ def phantoms(
 ) -> Phantoms:
     """Compute one ultrasound image of every subject.
 
-    Subject ``i`` of ``seed`` has the same breast, whatever the batch, the order of calls and the mass in it.
-
-    Parameters
-    ----------
-    subjects : iterable of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : iterable of int, optional
-        0 normal, 1 benign mass, 2 malignant mass. Left out, everyone has their own, a third each.
-    contrasts : sequence of str
-        "us", or none for the truth alone.
-    device : torch.device or str, optional
-        Where the images are computed. Default: the CPU.
+    Parameters are those of all families (:mod:`medgan_course.data.phantom.common`).
 
     Returns
     -------
     Phantoms
         Grey levels. ``lesion`` is the mass, ``severity`` the irregularity of its outline; the lesion table
         gives its centre, semi-axes, irregularity in [0, 1], and what it adds to the echoes below it (dB).
-
-    Raises
-    ------
-    CourseError
-        If a subject, label, size, seed or contrast is none; see :func:`~.common.checked`.
     """
     asked = checked(
         "breast", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
-        contrasts=contrasts, known=CONTRASTS,
+        contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
-    parts = []
-    for start in range(0, len(asked), CHUNK):
-        part = slice(start, start + CHUNK)
-        own = Subjects(asked.numbers[part], seed, device=device)
-        parts.append(_part(own, asked.labels and asked.labels[part], size, asked.contrasts))
-    return Phantoms.joined(parts)
+    return Phantoms.joined([_part(own, kinds, size, asked.contrasts) for own, kinds in asked.parts(CHUNK)])
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for BreastMNIST: one ultrasound image for every label.
+    """Compute what stands in for BreastMNIST: an image for each label, 0 malignant, 1 normal or benign.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        0 malignant, 1 normal or benign, one a subject. Of the latter three in four are benign, as in the set.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size)``.
+    Of the latter three in four are benign, as in the set.
     """
-    asked = checked("breast", None, size=size, seed=seed, labels=labels, classes=BREASTMNIST, first=first)
+    asked = checked(
+        "breast", numbered(labels, first), size=size, seed=seed, labels=labels, classes=BREASTMNIST
+    )
     benign = Subjects(asked.numbers, seed).stream(3).each(1, 0, 1)[:, 0] < 437 / (437 + 133)
     kinds = [2 if label == 0 else int(well) for label, well in zip(asked.labels or (), benign, strict=True)]
     return render_masses(kinds, size=size, seed=seed, first=first)[0]
 
 
 def render_masses(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
-    """Compute what stands in for BUSI: one ultrasound image for every label, and the mask of the mass.
-
-    Parameters
-    ----------
-    labels : sequence of int
-        0 normal, 1 benign, 2 malignant, one a subject.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
+    """Compute what stands in for BUSI: an image for each label, 0 normal, 1 benign, 2 malignant.
 
     Returns
     -------
     images : Tensor
         uint8 ``(N, size, size)``.
     mask : Tensor
-        bool ``(N, size, size)``.
+        bool ``(N, size, size)``: the mass.
     """
-    asked = checked("breast", None, size=size, seed=seed, labels=labels, classes=CLASSES, first=first)
-    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels)
-    return bytes_of(made.images["us"][:, 0]), made.lesion[:, 0]
+    made = phantoms(numbered(labels, first), size=size, seed=seed, labels=labels)
+    return bytes_of(made.images["us"]), made.lesion[:, 0]
 
 
-def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts: Sequence[str]) -> Phantoms:
+def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Sequence[str]) -> Phantoms:
     n, uniform, device = len(subjects), subjects.uniform, subjects.device
     factor = fineness(size, FINE)
     side = size * factor
     x, y = (place + 0.5 for place in grid(side, 1.0, device=device))
     own = (subjects.each(1, 0, 3)[:, 0]).long()
-    label = own if labels is None else torch.tensor(labels, device=device)
+    label = own if labels is None else labels
     folds = subjects.field(3, 0.22, side, 1.0)
     grains = subjects.field(2, 0.045, side, 1.0)
     lobes = subjects.field(2, 0.07, side, 1.0)
@@ -234,11 +187,11 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
         tissue_names=TISSUES,
         tissues=tissues,
         lesion=lesion,
-        lesion_columns=COLUMNS,
-        lesions=mass["table"][:, None],
+        lesion_columns=LESION_COLUMNS,
+        lesions=mass["table"],
         labels=label,
-        severity=mass["table"][:, 5],
-        subject=torch.tensor(subjects.numbers, device=device),
+        severity=mass["table"][:, 0, 5],
+        subject=subjects.numbers,
         seed=subjects.seed,
     )
 
@@ -297,6 +250,5 @@ def _mass(
         malignant, uniform(-24, -17), torch.where(uniform(0, 1) < 0.5, -30.0, uniform(-25, -16))
     )
     echo = echo + torch.where(malignant, 3.5, 2.0) * grain
-    columns = [present.float(), x0, y0, wide, tall, ragged, shadow]
-    table = torch.cat([column.view(n, 1) for column in columns], dim=1) * present.view(n, 1)
+    table = lesion_rows(present, x0, y0, wide, tall, ragged, shadow)
     return {"inside": inside, "echo": echo, "share": share, "rim": rim, "below": below, "table": table}

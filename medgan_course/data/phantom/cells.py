@@ -15,6 +15,7 @@ images says anything about patients.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from medgan_course.data import stain
-from medgan_course.data.phantom.common import Subjects, bump, checked, fineness, grid
+from medgan_course.data.phantom.common import Subjects, bump, checked, fineness, grid, numbered
 
 CHUNK = 16  # subjects at a time
 FINE = 96  # the least side of the grid on which cells are painted
@@ -70,7 +71,7 @@ BLOOD = (
     Blood(6.4, (3, 5), (4.3, 3.0), 1.75, 0.6, 0.95, 0.05, 0.32, 0.10, 0.10, 0.0),  # neutrophil
     Blood(1.5, (0, 0), (0.0, 0.0), 0.0, 0.0, 0.00, 0.25, 0.25, 0.0, 0.75, 0.0),  # platelet
 )
-KINDS = (
+CLASSES = (
     "basophil", "eosinophil", "erythroblast", "immature granulocyte", "lymphocyte", "monocyte", "neutrophil",
     "platelet",
 )  # fmt: skip
@@ -113,56 +114,33 @@ KIDNEY = (
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for BloodMNIST: a cell for every label, uint8 ``(N, size, size, 3)``.
-
-    Subject ``first + i`` of ``seed`` is the same cell whatever the batch or the order of calls.
-    """
-    checked("cell", None, size=size, seed=seed, labels=labels, classes=KINDS, first=first)
-    return _smears(labels, [WIDTH] * len(labels), (0.97, 0.90, 0.86), size, seed, first)
+    """Compute what stands in for BloodMNIST: a cell for each label."""
+    asked = checked("cell", numbered(labels, first), size=size, seed=seed, labels=labels, classes=CLASSES)
+    parts = asked.parts(CHUNK, torch.full((len(asked),), WIDTH))
+    return torch.cat([_smear(own, kinds, width, (0.97, 0.90, 0.86), size) for own, kinds, width in parts])
 
 
 def render_smear(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for BCCD's cells: 0 red, 1 white, 2 platelet, uint8 ``(N, size, size, 3)``.
+    """Compute what stands in for BCCD's cells: 0 red, 1 white, 2 platelet.
 
     Each is cut out along its outline, as BCCD's are, so sizes in pixels say nothing.
     """
-    checked("cell", None, size=size, seed=seed, labels=labels, classes=SMEARED, first=first)
-    drawn = Subjects(range(first, first + len(labels)), seed, stream=9).each(2, 0, 1)
+    asked = checked("cell", numbered(labels, first), size=size, seed=seed, labels=labels, classes=SMEARED)
+    drawn = Subjects(asked.numbers, seed, stream=9).each(2, 0, 1)
     kinds, widths = [], []
     edges = torch.tensor(_WHITE).cumsum(0)
     for label, (which, how) in zip(labels, drawn.tolist(), strict=True):
         kind = (RED, int((edges < which).sum()), PLATELET)[label]
         kinds.append(kind)
         widths.append((9.6, 2.5 * BLOOD[min(kind, PLATELET)].radius, 4.6)[label] * (0.92 + 0.22 * how))
-    return _smears(kinds, widths, (0.82, 0.83, 0.81), size, seed, first)
+    parts = replace(asked, labels=kinds).parts(CHUNK, torch.tensor(widths))
+    return torch.cat([_smear(own, which, width, (0.82, 0.83, 0.81), size) for own, which, width in parts])
 
 
 def render_kidney(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for TissueMNIST: a nucleus for every label, uint8 ``(N, size, size)``."""
-    checked("nucleus", None, size=size, seed=seed, labels=labels, classes=NUCLEI, first=first)
-    parts = [
-        _kidney(Subjects(_numbers(first, start, labels), seed), labels[start : start + CHUNK], size)
-        for start in range(0, len(labels), CHUNK)
-    ]
-    return torch.cat(parts)
-
-
-def _numbers(first: int, start: int, labels: Sequence[int]) -> range:
-    return range(first + start, first + min(start + CHUNK, len(labels)))
-
-
-def _smears(
-    kinds: Sequence[int], widths: Sequence[float], white: tuple[float, float, float],
-    size: int, seed: int, first: int,
-) -> Tensor:  # fmt: skip
-    parts = [
-        _smear(
-            Subjects(_numbers(first, start, kinds), seed),
-            kinds[start : start + CHUNK], widths[start : start + CHUNK], white, size,
-        )
-        for start in range(0, len(kinds), CHUNK)
-    ]  # fmt: skip
-    return torch.cat(parts)
+    """Compute what stands in for TissueMNIST: a nucleus for each label."""
+    asked = checked("nucleus", numbered(labels, first), size=size, seed=seed, labels=labels, classes=NUCLEI)
+    return torch.cat([_kidney(own, kinds, size) for own, kinds in asked.parts(CHUNK)])
 
 
 def _soft(inside: Tensor, edge: Tensor | float) -> Tensor:
@@ -171,21 +149,20 @@ def _soft(inside: Tensor, edge: Tensor | float) -> Tensor:
 
 
 def _smear(
-    u: Subjects, kinds: Sequence[int], widths: Sequence[float], white: tuple[float, float, float], size: int
+    u: Subjects, kinds: Tensor, widths: Tensor, white: tuple[float, float, float], size: int
 ) -> Tensor:
     n, factor = len(u), fineness(size, FINE)
     side = size * factor
     # A red cell has none of what makes the others.
-    plan = [BLOOD[min(kind, PLATELET)] for kind in kinds]
-    red = torch.tensor([kind == RED for kind in kinds]).view(n, 1, 1)
-    platelet = torch.tensor([kind == PLATELET for kind in kinds]).view(n, 1, 1)
+    plan = [BLOOD[min(kind, PLATELET)] for kind in kinds.tolist()]
+    red, platelet = ((kinds == kind).view(n, 1, 1) for kind in (RED, PLATELET))
 
     def of(name: str) -> Tensor:
         return torch.tensor([float(getattr(each, name)) for each in plan]).view(n, 1, 1)
 
     # The grid is a frame of unit width; textures are drawn for it, lengths are of the cell.
     broad, middle, fine, grain = (u.field(2, scale, side, 1.0) for scale in (0.3, 0.12, 0.05, 0.025))
-    width = torch.tensor(list(widths)).view(n, 1, 1)
+    width = widths.view(n, 1, 1)
     x, y = (each * width for each in grid(side, 1.0))
     x, y = x + u.uniform(-0.04, 0.04) * width, y + u.uniform(-0.04, 0.04) * width
     edge = 0.012 * width + 0.12
@@ -294,10 +271,10 @@ def _nucleus(u: Subjects, plan: Sequence[Blood], x: Tensor, y: Tensor, scale: Te
     return apart
 
 
-def _kidney(u: Subjects, labels: Sequence[int], size: int) -> Tensor:
+def _kidney(u: Subjects, labels: Tensor, size: int) -> Tensor:
     n, factor = len(u), fineness(size, FINE // 2)
     side = size * factor
-    plan = [KIDNEY[label] for label in labels]
+    plan = [KIDNEY[label] for label in labels.tolist()]
 
     def of(name: str) -> Tensor:
         return torch.tensor([getattr(each, name) for each in plan]).view(n, 1)

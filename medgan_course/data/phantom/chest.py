@@ -18,7 +18,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from medgan_course.data.phantom.common import Phantoms, Subjects, bump, bytes_of, checked, grid, whole
+from medgan_course.data.phantom.common import (
+    Phantoms,
+    Subjects,
+    bump,
+    bytes_of,
+    checked,
+    grid,
+    lesion_rows,
+    numbered,
+    whole,
+)
 from medgan_course.data.phantom.xray import attenuation, ellipsoid, transmission
 from medgan_course.data.scale import GREY
 from medgan_course.errors import CourseError
@@ -26,7 +36,7 @@ from medgan_course.errors import CourseError
 CLASSES = ("normal", "pneumonia")
 CONTRASTS = ("xray",)
 TISSUES = ("air", "body", "lung", "heart")
-COLUMNS = ("present", "x", "y", "extent")
+LESION_COLUMNS = ("present", "x", "y", "extent")
 # Those of ChestMNIST. Atelectasis, fibrosis, pleural thickening and hernia leave no trace in the image.
 FINDINGS = (
     "atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax",
@@ -45,32 +55,19 @@ def phantoms(
     seed: int,
     labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
-    findings: Iterable[Iterable[int]] | None = None,
     device: torch.device | str | None = None,
+    findings: Iterable[Iterable[int]] | None = None,
 ) -> Phantoms:
     """Compute a chest X-ray of every subject.
 
-    Subject ``i`` of ``seed`` is the same child whatever the size, the batch or the order of calls, well and
-    ill.
-
     Parameters
     ----------
-    subjects : iterable of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : iterable of int, optional
-        0 normal, 1 pneumonia. Left out, everyone has their own, half and half.
-    contrasts : sequence of str
-        "xray", or none for the truth alone.
+    subjects, size, seed, labels, contrasts, device
+        As of all families; see :mod:`medgan_course.data.phantom.common`.
     findings : sequence of sequence of int, optional
         Instead of ``labels``, 1 or 0 for each of :data:`FINDINGS`, a row for each subject. Atelectasis,
         fibrosis, pleural thickening and hernia leave no trace; cardiomegaly, pneumothorax and emphysema
         change the anatomy but fill no lung; the others do.
-    device : torch.device or str, optional
-        Where the images are computed. Default: the CPU.
 
     Returns
     -------
@@ -82,27 +79,17 @@ def phantoms(
         ``severity`` is the mean share filled.
         Facts: ``"findings"`` ``(N, 14)``, ``"opacity"`` ``(N, 1, size, size)``, the filled share of the lung
         along a ray, and ``"thickness"`` ``(N, 3, size, size)`` of soft tissue, lung and bone (cm).
-
-    Raises
-    ------
-    CourseError
-        If there is no such contrast or label, the size is too small, or there is nobody.
     """
     asked = checked(
         "chest", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
-        contrasts=contrasts, known=CONTRASTS,
+        contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
     if labels is not None and findings is not None:
         raise CourseError("Both labels and findings are given: leave one of them out.")
     rows = None if findings is None else _rows(findings, len(asked))
-    given = None if asked.labels is None else torch.tensor(asked.labels)
-    parts = []
-    for start in range(0, len(asked), CHUNK):
-        part = slice(start, start + CHUNK)
-        own = Subjects(asked.numbers[part], seed, device=device)
-        ill, found = (None if each is None else each[part] for each in (given, rows))
-        parts.append(_part(own, ill, found, size, asked.contrasts))
-    return Phantoms.joined(parts)
+    return Phantoms.joined(
+        [_part(own, kinds, found, size, asked.contrasts) for own, kinds, found in asked.parts(CHUNK, rows)]
+    )
 
 
 def _rows(findings: Iterable[Iterable[int]], n: int) -> Tensor:
@@ -116,51 +103,15 @@ def _rows(findings: Iterable[Iterable[int]], n: int) -> Tensor:
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for PneumoniaMNIST: one X-ray for every label.
-
-    Parameters
-    ----------
-    labels : sequence of int
-        0 normal, 1 pneumonia, one a subject.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size)``; bright means dense, as on film.
-    """
-    asked = checked("chest", None, size=size, seed=seed, labels=labels, classes=CLASSES, first=first)
-    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels)
-    return bytes_of(made.images["xray"][:, 0])
+    """Compute what stands in for PneumoniaMNIST: an X-ray for each label, 0 normal, 1 pneumonia."""
+    made = phantoms(numbered(labels, first), size=size, seed=seed, labels=labels)
+    return bytes_of(made.images["xray"])
 
 
 def render_findings(labels: Sequence[Sequence[int]], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for ChestMNIST: one X-ray for every row of findings.
-
-    Parameters
-    ----------
-    labels : sequence of sequence of int
-        1 or 0 for each of :data:`FINDINGS`, a row a subject. Atelectasis, fibrosis, pleural thickening and
-        hernia leave no trace.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size)``.
-    """
-    made = phantoms(range(first, first + len(labels)), size=size, seed=seed, findings=labels)
-    return bytes_of(made.images["xray"][:, 0])
+    """Compute what stands in for ChestMNIST: an X-ray for each row of 0 and 1, one for each finding."""
+    made = phantoms(numbered(labels, first), size=size, seed=seed, findings=labels)
+    return bytes_of(made.images["xray"])
 
 
 def _part(
@@ -172,10 +123,9 @@ def _part(
     side = size * factor
     own = (subjects.each(1, 0, 1)[:, 0] < 0.5).long()
     if findings is None:
-        findings = torch.zeros(n, len(FINDINGS), dtype=torch.long)
-        findings[:, FINDINGS.index("pneumonia")] = own.cpu() if labels is None else labels
-    label = findings[:, FINDINGS.index("pneumonia")].to(device)
-    present = findings.to(device, torch.float32)
+        findings = torch.zeros(n, len(FINDINGS), dtype=torch.long, device=device)
+        findings[:, FINDINGS.index("pneumonia")] = own if labels is None else labels
+    label, present = findings[:, FINDINGS.index("pneumonia")], findings.float()
 
     def has(name: str) -> Tensor:
         return present[:, FINDINGS.index(name)].view(n, 1, 1)
@@ -212,13 +162,13 @@ def _part(
         tissue_names=TISSUES,
         tissues=regions,
         lesion=lesion,
-        lesion_columns=COLUMNS,
-        lesions=torch.cat([(area > 0).float(), *centres, area / lung[:, None]], dim=1)[:, None],
+        lesion_columns=LESION_COLUMNS,
+        lesions=lesion_rows(area > 0, *centres, area / lung[:, None]),
         labels=label,
         severity=(opacity[:, 0].sum(dim=(1, 2)) / lung).clamp(0, 1),
-        subject=torch.tensor(subjects.numbers, device=device),
+        subject=subjects.numbers,
         seed=subjects.seed,
-        facts={"findings": findings.to(device), "opacity": opacity, "thickness": paths},
+        facts={"findings": findings, "opacity": opacity, "thickness": paths},
     )
 
 

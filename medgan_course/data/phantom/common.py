@@ -1,23 +1,49 @@
 r"""What all phantom families share: subjects' random numbers, smooth fields, painting, and the truth.
 
-A family is a module with one public function::
+A family is a module with one function::
 
     phantoms(subjects, *, size, seed, labels=None, contrasts=..., device=None, ...) -> Phantoms
 
 which draws every subject's numbers with :class:`Subjects`, paints tissues on a grid finer than the image
 (:func:`grid`, :func:`paint`), counts their :func:`shares` in each pixel and turns these into images by the
-equations of :mod:`medgan_course.data.signal`. Lengths are in mm unless a family says otherwise; the last axis
-is x, to the right of the image, the one before it y, downwards, and the first of a volume z, from the top
-down.
+equations of :mod:`medgan_course.data.signal`. Subject ``i`` of ``seed`` is the same whatever the image size,
+the label and the contrasts asked for, and, up to the rounding of sums, whatever the batch, its order and the
+device. These parameters mean the same in all families, which name only what they add:
 
-Subject ``i`` of ``seed`` is the same whatever the image size and the contrasts asked for, and, up to the
-rounding of sums, whatever the batch, its order and the device.
+subjects : iterable of int
+    Numbers of the subjects, from 0.
+size : int
+    Image side in pixels, at least 16.
+seed : int
+    Seed of the population, from 0.
+labels : iterable of int, optional
+    The class of each subject, a position in the family's ``CLASSES``. It changes only what makes the class.
+contrasts : sequence of str
+    Some of the family's ``CONTRASTS``, or none for the truth alone.
+dim : {2, 3}
+    Slices or volumes.
+fov : float
+    Side of the image in mm: it shows more or less of the same subject.
+device : torch.device or str, optional
+    Where to compute. Default: the CPU.
+
+A family that stands in for a real set also has a function ::
+
+    render(labels, *, size, seed, first=0) -> Tensor, or a tuple of tensors
+
+which computes subjects ``first``, ``first + 1``, ... with one image for each of ``labels``, uint8
+``(N, *space)`` or, in colour, ``(N, *space, 3)``, as the set's files store them.
+
+Both raise :class:`~medgan_course.errors.CourseError` where what is asked for cannot be; see :func:`checked`.
+
+Lengths are in mm unless a family says otherwise; the last axis is x, to the right of the image, the one
+before it y, downwards, and the first of a volume z, from the top down.
 """
 
 import math
 import operator
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -30,6 +56,7 @@ from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError, did_you_mean
 
 POPULATION = 1_000_003  # subjects of a seed; the next one would be the first subject of the next seed
+LEAST = 16  # pixels a side
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,33 +154,52 @@ class Asked:
     ----------
     numbers : list of int
         The subjects.
+    seed : int
+        Seed of the population.
     labels : list of int or None
         The class of each; None where everyone has their own.
     contrasts : tuple of str
         The contrasts.
+    dim : int
+        Axes of the images: 2 or 3.
+    device : torch.device or str, optional
+        Where to compute.
     """
 
     numbers: list[int]
+    seed: int
     labels: list[int] | None
     contrasts: tuple[str, ...]
+    dim: int
+    device: torch.device | str | None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def parts(self, count: int, *others: Tensor | None) -> Iterator[tuple[Any, ...]]:
+        """Yield ``count`` subjects at a time, their labels int64 ``(n,)``, and their rows of ``others``.
+
+        A few at a time, because their maps then stay in a core's cache. What is None stays None.
+        """
+        labels = None if self.labels is None else torch.tensor(self.labels)
+        for start in range(0, len(self), count):
+            part = slice(start, start + count)
+            own = Subjects(self.numbers[part], self.seed, dim=self.dim, device=self.device)
+            yield own, *(None if one is None else one[part].to(own.device) for one in (labels, *others))
+
 
 def checked(
     what: str,
-    subjects: Iterable[int] | None,
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    least: int = 16,
     labels: Iterable[int] | None = None,
     classes: Sequence[str] = (),
-    first: int = 0,
     contrasts: Iterable[str] = (),
     known: Sequence[str] = (),
     dim: int = 2,
+    device: torch.device | str | None = None,
 ) -> Asked:
     """Return what a family is asked for, or say in one sentence what is wrong with it.
 
@@ -161,22 +207,22 @@ def checked(
     ----------
     what : str
         The family, as in "a head needs at least 16 pixels".
-    subjects : iterable of int or None
-        Numbers of the subjects, from 0 to 1,000,002; None: as many as labels, counted from ``first``.
-    size, least : int
-        Image side in pixels, and the smallest that the family can show.
+    subjects : iterable of int
+        Numbers of the subjects, from 0 to 1,000,002.
+    size : int
+        Image side in pixels, at least 16.
     seed : int
         Seed of the population, a whole number from 0 of fewer than 32 bits.
     labels : iterable of int, optional
         A position in ``classes`` for every subject.
     classes : sequence of str
         The family's classes.
-    first : int
-        Number of the first subject where ``subjects`` is None.
     contrasts, known : iterable of str
         What is asked for, and all that the family has.
     dim : int
         Axes of the images: 2 or 3.
+    device : torch.device or str, optional
+        Where to compute.
 
     Raises
     ------
@@ -185,16 +231,12 @@ def checked(
     """
     if dim not in (2, 3):
         raise CourseError(f"dim is {dim!r}, but a {what} comes as slices, dim=2, or as volumes, dim=3.")
-    if whole("size", size) < least:
-        raise CourseError(f"size is {size}, but a {what} needs at least {least} pixels.")
+    if whole("size", size) < LEAST:
+        raise CourseError(f"size is {size}, but a {what} needs at least {LEAST} pixels.")
     if not 0 <= whole("seed", seed) < 2**31:
         raise CourseError(f"seed is {seed}: choose a whole number from 0 to {2**31 - 1}.")
     kinds = None if labels is None else [whole("Label", label) for label in _listed("labels", labels)]
-    if subjects is None:
-        begin = whole("first", first)
-        numbers = list(range(begin, begin + len(kinds or ())))
-    else:
-        numbers = [whole("Subject", number) for number in _listed("subjects", subjects)]
+    numbers = [whole("Subject", number) for number in _listed("subjects", subjects)]
     if not numbers:
         raise CourseError("There are no subjects to compute: give at least one number.")
     for number in numbers:
@@ -217,7 +259,19 @@ def checked(
             raise CourseError(
                 f"The {what} phantom has no contrast {name!r}: {did_you_mean(str(name), known)}"
             )
-    return Asked(numbers, kinds, chosen)
+    return Asked(numbers, seed, kinds, chosen, dim, device)
+
+
+def numbered(labels: Sequence[Any], first: int) -> range:
+    """Return the numbers of the subjects that a ``render`` computes: one for each label, from ``first``.
+
+    Raises
+    ------
+    CourseError
+        If there is no list of labels, or ``first`` is no whole number.
+    """
+    begin = whole("first", first)
+    return range(begin, begin + len(_listed("labels", labels)))
 
 
 def whole(name: str, value: int) -> int:
@@ -274,9 +328,40 @@ def _listed(name: str, values: Iterable[Any]) -> list[Any]:
     return list(values)
 
 
+def one_of(name: str, value: int | Iterable[int] | None, n: int, choices: Sequence[Any]) -> Tensor | None:
+    """Return int64 ``(n,)`` as :func:`one_each`: positions in ``choices``; None if ``value`` is.
+
+    Raises
+    ------
+    CourseError
+        If there are more or fewer than ``n``, or one is no position.
+    """
+    if value is None:
+        return None
+    chosen = one_each(name, value, n, 0, len(choices) - 1)
+    if (chosen != chosen.round()).any():
+        raise CourseError(f"{name} are whole numbers from 0 to {len(choices) - 1}.")
+    return chosen.long()
+
+
+def divisible(size: int, contrast: str, contrasts: Sequence[str], by: int) -> None:
+    """Make sure that the pixels of a coarser ``contrast``, if it is asked for, are whole ones.
+
+    Raises
+    ------
+    CourseError
+        If they are not.
+    """
+    if contrast in contrasts and size % by:
+        raise CourseError(f'size is {size}, but "{contrast}" needs a multiple of {by}.')
+
+
 def bytes_of(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as uint8, as files store them: -1 is 0 and 1 is 255."""
-    return ((images + 1) * 127.5).round().to(torch.uint8)
+    """Return images ``(N, C, *space)`` in [-1, 1] as uint8, as files store them: -1 is 0 and 1 is 255.
+
+    Channels come last; a single one has no axis.
+    """
+    return ((images + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).squeeze(-1)
 
 
 # Tissues
@@ -285,20 +370,57 @@ def bytes_of(images: Tensor) -> Tensor:
 
 @cache
 def tissue_table(name: str) -> dict[str, dict[str, Any]]:
-    """Return the values of every tissue in the data file ``name``, such as ``"tissues_body.toml"``."""
-    with open(Path(__file__).parent.parent / name, "rb") as file:
+    """Return the values of every tissue in the data file ``tissues_<name>.toml``, with their sources.
+
+    The order is that in which tissues cover each other.
+    """
+    with open(Path(__file__).parent.parent / f"tissues_{name}.toml", "rb") as file:
         return tomllib.load(file)
 
 
 def columns(
-    table: Mapping[str, Mapping[str, Any]],
+    table: str,
     *names: str,
     tissues: Iterable[str] | None = None,
     device: torch.device | str | None = None,
 ) -> list[Tensor]:
-    """Return values of ``tissues``, or of all: a tensor ``(K,)`` for each name; 0 where there is none."""
-    rows = [table[tissue] for tissue in (table if tissues is None else tissues)]
-    return [torch.tensor([float(row.get(name, 0.0)) for row in rows], device=device) for name in names]
+    """Return values of ``tissues``, or of all in a table: ``(K,)`` for each name; 0 where there is none."""
+    rows = tissue_table(table)
+    chosen = [rows[tissue] for tissue in (rows if tissues is None else tissues)]
+    return [torch.tensor([float(row.get(name, 0.0)) for row in chosen], device=device) for name in names]
+
+
+def mixed(values: Tensor, tissues: Tensor) -> Tensor:
+    """Return what pixels have of ``values``, ``(n, K)`` or ``(K,)``: the mean over their shares of tissues.
+
+    Parameters
+    ----------
+    values : Tensor
+        Of each of ``K`` tissues, of each subject or of all.
+    tissues : Tensor
+        ``(n, K, *space)``: the shares.
+
+    Returns
+    -------
+    Tensor
+        ``(n, 1, *space)``.
+    """
+    return torch.einsum("nk,nk...->n...", values.expand(len(tissues), -1), tissues)[:, None]
+
+
+def lesion_rows(present: Tensor, *columns: Tensor) -> Tensor:
+    """Return a table of lesions, float32 ``(n, M, 1 + len(columns))``: what is not present is a row of zeros.
+
+    Parameters
+    ----------
+    present : Tensor
+        bool ``(n, M)``; of one lesion each ``(n, 1)``, with more axes of length 1 as they come.
+    columns : Tensor
+        What the table says of them: of the same shape, or ``(n, 1)`` for all lesions of a subject.
+    """
+    n = len(present)
+    rows = [column.reshape(n, -1).float() for column in (present, *columns)]
+    return torch.stack(torch.broadcast_tensors(*rows), dim=-1) * rows[0][..., None]
 
 
 # Random numbers, fields, and painting
@@ -341,23 +463,28 @@ class Subjects:
         device: torch.device | str | None = None,
         stream: int = 0,
     ) -> None:
-        self.numbers = [int(number) for number in numbers]
-        if not self.numbers:
+        self._numbers = [int(number) for number in numbers]
+        if not self._numbers:
             raise CourseError("There are no subjects to compute: give at least one number.")
         self.seed, self.dim, self.device = seed, dim, torch.device(device or "cpu")
         # Only the lower 32 bits of a generator's seed count.
-        keys = [seed * POPULATION + number for number in self.numbers]
+        keys = [seed * POPULATION + number for number in self._numbers]
         self._generators = [
             torch.Generator().manual_seed(~key * 64 + stream if stream else key) for key in keys
         ]
         self._waiting = torch.empty(len(keys), 0, device=self.device)
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self._numbers)
+
+    @property
+    def numbers(self) -> Tensor:
+        """The subjects, int64 ``(n,)``."""
+        return torch.tensor(self._numbers, device=self.device)
 
     def stream(self, number: int) -> "Subjects":
         """Return the same subjects with other numbers: those of stream ``number``, from its start."""
-        return Subjects(self.numbers, self.seed, dim=self.dim, device=self.device, stream=number)
+        return Subjects(self._numbers, self.seed, dim=self.dim, device=self.device, stream=number)
 
     def uniform(self, low: float, high: float) -> Tensor:
         """Return one number each, ``(n, 1, 1)`` or in 3-D ``(n, 1, 1, 1)``, uniform in [low, high)."""

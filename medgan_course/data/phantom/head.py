@@ -30,8 +30,8 @@ the head; z up, 0 at the basal ganglia. No result on it says anything about pati
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,6 +47,9 @@ from medgan_course.data.phantom.common import (
     columns,
     fineness,
     grid,
+    lesion_rows,
+    mixed,
+    numbered,
     one_each,
     paint,
     shares,
@@ -57,7 +60,7 @@ from medgan_course.data.phantom.common import (
 from medgan_course.data.scale import Scale
 
 FOV = 220.0  # mm, the side of the image
-CONTRASTS = ("t1", "t2", "pd", "flair", "ct")
+USUAL = ("t1", "t2", "pd", "flair", "ct")
 CT_SCALES = {"ct": Scale(-1000.0, 1500.0, "HU"), "ct_brain": Scale(0.0, 80.0, "HU")}
 MR_SCALE = Scale(0.0, 1.0, "of the strongest tissue's signal")
 PET_SCALE = Scale(0.0, 1.2, "of the strongest healthy tissue's uptake")
@@ -85,12 +88,7 @@ PET = {"fwhm": 5.0, "counts": 8.0}  # mm; counts in a mm³ of activity 1
 THICK = 4.0  # mm of head that a slice of PET counts
 
 
-def table() -> dict[str, dict[str, Any]]:
-    """Return proton density, T1, T2, T2* (ms), HU and the uptakes of every tissue; see ``tissues.toml``."""
-    return tissue_table("tissues.toml")
-
-
-TISSUES = tuple(table())
+TISSUES = tuple(tissue_table("head"))
 (
     AIR, SKIN, FAT, MUSCLE, MARROW, BONE, NECROSIS, TUMOUR, OEDEMA, LESION, VENTRICLE, CSF, NUCLEI, GREY,
     WHITE,
@@ -107,33 +105,29 @@ def phantoms(
     size: int,
     seed: int,
     labels: Iterable[int] | None = None,
-    contrasts: Sequence[str] = CONTRASTS,
+    contrasts: Sequence[str] = USUAL,
+    dim: int = 2,
+    fov: float = FOV,
+    device: torch.device | str | None = None,
     tumour: Iterable[bool] | bool = False,
     severity: float | Iterable[float] | None = None,
     stripped: bool = False,
-    fov: float = FOV,
-    dim: int = 2,
-    device: torch.device | str | None = None,
 ) -> Phantoms:
-    """Compute one slice of every subject, or the whole head.
+    """Compute one slice of every subject, or the whole head, which their slice is not one of.
 
-    Lesions, tumour and severity change nothing else about a subject, so one can be had ill and well; nor do
-    ``stripped`` and ``fov``.
+    Lesions, tumour and severity change nothing else about a subject, so one can be had ill and well; nor does
+    ``stripped``.
 
     Parameters
     ----------
-    subjects : iterable of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : iterable of int, optional
-        1 for a subject with lesions like those of multiple sclerosis, 0 without. Left out: nobody has.
+    subjects, size, seed, labels, dim, device
+        As of all families; see :mod:`medgan_course.data.phantom.common`. Left out: nobody has lesions.
     contrasts : sequence of str
         Some of "t1", "t1gd", "t2", "pd", "flair", "gre", "ct" (-1000 to 1500 HU), "ct_brain" (the same
         scan in the window of the brain, 0 to 80 HU), "fdg" (PET of the glucose that is used) and "myelin"
         (PET of a tracer that binds to myelin).
+    fov : float
+        Side of the image in mm, from 20 to 250.
     tumour : bool, or one for each subject
         Whether there is a tumour with oedema, which pushes its surroundings away.
     severity : float, or one for each subject, optional
@@ -141,12 +135,6 @@ def phantoms(
         and sides; left out, everyone has their own.
     stripped : bool
         Leave out all that is not brain or fluid around it, and scale MR by the brain's strongest tissue.
-    fov : float
-        Side of the image in mm, from 20 to 250.
-    dim : {2, 3}
-        Slices or volumes. A subject's slice is not one of their volume.
-    device : torch.device or str, optional
-        Where to compute. Default: the CPU.
 
     Returns
     -------
@@ -162,44 +150,27 @@ def phantoms(
         centre x, y[, z], radius, core (the share of the radius that is dead), soak (radii to which oedema
         reaches) and give (the push away from the centre in radii); ``pd``, ``t1``, ``t2``, ``t2_star`` of
         the subject's tissues ``(N, K)``; ``noise``, the standard deviation of the MR noise.
-
-    Raises
-    ------
-    CourseError
-        If there is no such contrast or dimension, the size is too small, there is nobody, or labels, tumours
-        or severities do not fit the subjects.
     """
     asked = checked(
         "head", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
-        contrasts=contrasts, known=KNOWN, dim=dim,
+        contrasts=contrasts, known=CONTRASTS, dim=dim, device=device,
     )  # fmt: skip
     fov, n = within("fov", fov, *FOVS, "mm"), len(asked)
-    kinds = torch.tensor(asked.labels or [0] * n)
+    if asked.labels is None:
+        asked = replace(asked, labels=[0] * n)
     swollen = one_each("tumour", tumour, n, 0, 1).bool()
-    # Not a number: the subject's own.
-    atrophy = torch.full((n,), math.nan) if severity is None else one_each("severity", severity, n, 0, 1)
-    parts = []
-    for start in range(0, n, CHUNK[dim]):
-        part = slice(start, start + CHUNK[dim])
-        own = Subjects(asked.numbers[part], seed, dim=dim, device=device)
-        who = (kinds[part].to(own.device), swollen[part].to(own.device), atrophy[part].to(own.device))
-        parts.append(_render(own, *who, size, asked.contrasts, stripped, fov))
-    return Phantoms.joined(parts)
+    atrophy = None if severity is None else one_each("severity", severity, n, 0, 1)
+    parts = asked.parts(CHUNK[dim], swollen, atrophy)
+    return Phantoms.joined(
+        [
+            _part(own, ill, grown, atrophied, size, asked.contrasts, stripped, fov)
+            for own, ill, grown, atrophied in parts
+        ]
+    )
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
-    """Compute what stands in for slices of skull-stripped brains: one subject for every label.
-
-    Parameters
-    ----------
-    labels : sequence of int
-        1 for a brain with lesions, 0 for one without.
-    size : int
-        Image side in pixels, of 192 mm.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
+    """Compute what stands in for slices of skull-stripped brains, 192 mm wide: 0 without lesions, 1 with.
 
     Returns
     -------
@@ -207,63 +178,31 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tu
         uint8 ``(N, size, size, 4)``: T1, T1 with gadolinium, T2, FLAIR.
     lesion : Tensor
         bool ``(N, size, size)``.
-
-    Raises
-    ------
-    CourseError
-        If a label is no class, the size is too small, or there is nobody.
     """
-    asked = checked("head", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
-    return _stripped(asked.numbers, asked.labels, size, seed, 2)
+    return _stripped(labels, size, seed, first, 2)
 
 
 def render_volumes(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
-    """Compute what stands in for volumes of skull-stripped brains with multiple sclerosis.
-
-    Parameters
-    ----------
-    labels : sequence of int
-        One a subject; all are ill.
-    size : int
-        Side in voxels, of 192 mm.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
+    """Compute what stands in for volumes of skull-stripped brains; whatever the label, all have lesions.
 
     Returns
     -------
     images : Tensor
-        uint8 ``(N, size, size, size, 4)``: T1, T1 with gadolinium, T2, FLAIR; the first axis goes up, as in
-        the file.
+        uint8 ``(N, size, size, size, 4)`` as those of :func:`render`; the first axis goes up, as in the file.
     lesion : Tensor
         bool ``(N, size, size, size)``.
-
-    Raises
-    ------
-    CourseError
-        If a label is no class, the size is too small, or there is nobody.
     """
-    asked = checked("head", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
-    images, lesion = _stripped(asked.numbers, [1] * len(asked), size, seed, 3)
+    checked("head", numbered(labels, first), labels=labels, classes=CLASSES, size=size, seed=seed)
+    images, lesion = _stripped([1] * len(labels), size, seed, first, 3)
     return images.flip(1), lesion.flip(1)
 
 
-def _stripped(
-    numbers: Sequence[int], labels: Sequence[int] | None, size: int, seed: int, dim: int
-) -> tuple[Tensor, Tensor]:
+def _stripped(labels: Sequence[int], size: int, seed: int, first: int, dim: int) -> tuple[Tensor, Tensor]:
     made = phantoms(
-        numbers,
-        size=size,
-        seed=seed,
-        labels=labels,
-        contrasts=("t1", "t1gd", "t2", "flair"),
-        stripped=True,
-        fov=192.0,
-        dim=dim,
-    )
-    grey = torch.cat(list(made.images.values()), dim=1).movedim(1, -1)
-    return bytes_of(grey), made.lesion[:, 0]
+        numbered(labels, first), size=size, seed=seed, labels=labels,
+        contrasts=("t1", "t1gd", "t2", "flair"), dim=dim, fov=192.0, stripped=True,
+    )  # fmt: skip
+    return bytes_of(torch.cat(list(made.images.values()), dim=1)), made.lesion[:, 0]
 
 
 # Tissue shares to signal
@@ -272,7 +211,7 @@ def _stripped(
 
 @cache
 def _column(name: str, device: torch.device) -> Tensor:
-    return columns(table(), name, device=device)[0]
+    return columns("head", name, device=device)[0]
 
 
 def _t1(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
@@ -293,7 +232,7 @@ def _pd(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
 
 
 def _flair(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
-    ti = signal.null_time(table()["csf"]["t1"], FLAIR["tr"])
+    ti = signal.null_time(tissue_table("head")["csf"]["t1"], FLAIR["tr"])
     return signal.inversion_recovery(rho, t1, t2, ti=ti, **FLAIR)
 
 
@@ -303,7 +242,7 @@ def _gre(rho: Tensor, t1: Tensor, t2: Tensor, t2_star: Tensor) -> Tensor:
 
 _MR = {"t1": _t1, "t1gd": _t1gd, "t2": _t2, "pd": _pd, "flair": _flair, "gre": _gre}
 _MR_PARAMETERS = ("pd", "t1", "t2", "t2_star")
-KNOWN = (*_MR, "ct", "fdg", "myelin", "ct_brain")
+CONTRASTS = (*_MR, "ct", "fdg", "myelin", "ct_brain")
 
 
 @cache
@@ -319,21 +258,15 @@ def maximum(contrast: str, *, stripped: bool = False) -> float:
     return strength.max().item()
 
 
-def _render(
-    own: Subjects,
-    labels: Tensor,
-    swollen: Tensor,
-    severity: Tensor,
-    size: int,
-    contrasts: Sequence[str],
-    stripped: bool,
-    fov: float,
-) -> Phantoms:
+def _part(
+    own: Subjects, labels: Tensor, swollen: Tensor, severity: Tensor | None,
+    size: int, contrasts: Sequence[str], stripped: bool, fov: float,
+) -> Phantoms:  # fmt: skip
     dim, device = own.dim, own.device
     factor = max(fineness(size, FINE[dim]), 2)  # edges are never razor-sharp
     one = [1] * dim
     drawn = own.uniform(0, 1).flatten()
-    severity = torch.where(severity.isnan(), drawn, severity)
+    severity = drawn if severity is None else severity
     sigma = own.uniform(0.008, 0.02)[:, None]
     varied = own.normal(4, len(TISSUES))
     lesions = _lesions(own, labels == 1)
@@ -351,31 +284,27 @@ def _render(
     rho, t1 = rho * torch.exp(0.01 * varied[:, 0]), t1 * torch.exp(0.03 * varied[:, 1])
     t2, t2_star = (each * torch.exp(0.03 * varied[:, 2]) for each in (t2, t2_star))
 
-    def mixed(values: Tensor) -> Tensor:
-        return torch.einsum("nk,nk...->n...", values, seen)[:, None]
-
     ill = tissues[:, PATHOLOGY].sum(dim=1, keepdim=True) >= 0.5
     images, scales = {}, {}
     for name in contrasts:
         # Every contrast has numbers of its own, so its noise does not depend on which others are wanted.
         # The window of the brain is another view of the same CT.
-        apart = own.stream(1 + KNOWN.index("ct" if name == "ct_brain" else name))
+        apart = own.stream(1 + CONTRASTS.index("ct" if name == "ct_brain" else name))
         texture = _fields(apart, 1, 23.0, size, fov)
         noise = apart.normal(2, 1, *[size] * dim).movedim(1, 0)
         if name in _MR:
-            clean = mixed(_MR[name](rho, t1, t2, t2_star)) * (1 + 0.025 * texture)
+            clean = mixed(_MR[name](rho, t1, t2, t2_star), seen) * (1 + 0.025 * texture)
             clean = clean / maximum(name, stripped=stripped)
             coil = _fields(apart, 1, EXTENT, size, fov)
             measured = signal.rician(signal.biased(clean, 0.05 * coil), noise, sigma=sigma)
             scales[name] = MR_SCALE
         elif name in CT_SCALES:
-            hu = _column("hu", device).expand(len(own), -1)
-            measured = mixed(hu) + 1.5 * brain * texture + 3 * noise[0]
+            measured = mixed(_column("hu", device), seen) + 1.5 * brain * texture + 3 * noise[0]
             measured = brain * (measured + 1000) - 1000 if stripped else measured
             scales[name] = CT_SCALES[name]
         else:
             uptake = _column(name, device) * torch.exp(0.05 * varied[:, 3])
-            activity = mixed(uptake) * (1 + 0.04 * texture)
+            activity = mixed(uptake, seen) * (1 + 0.04 * texture)
             if name == "fdg":
                 lost = _hypometabolism(severity, size, fov, dim, device)
                 activity = activity - lost * uptake[:, GREY].view(-1, 1, *one) * seen[:, GREY, None]
@@ -403,7 +332,7 @@ def _render(
         lesions=lesions,
         labels=labels.long(),
         severity=severity,
-        subject=torch.tensor(own.numbers, device=device),
+        subject=own.numbers,
         seed=own.seed,
         facts=facts
         | {
@@ -466,11 +395,10 @@ def _lesions(own: Subjects, ill: Tensor) -> Tensor:
     present = each(0, 1) < load
     present[:, 0] = True
     side = torch.where(each(0, 1) < 0.5, -1.0, 1.0)
-    rows = [present & ill[:, None], side, 2 + 22 * each(0, 1) ** 2, each(-36, 44), each(2.5, 8.5), each(2, 5)]
-    rows.append(strength.expand(-1, MAX_LESIONS))
+    rows = [side, 2 + 22 * each(0, 1) ** 2, each(-36, 44), each(2.5, 8.5), each(2, 5), strength]
     if own.dim == 3:
         rows += [each(-6, 34), each(2, 6)]
-    return torch.stack([row.float() for row in rows], dim=-1) * (present & ill[:, None])[..., None]
+    return lesion_rows(present & ill[:, None], *rows)
 
 
 def _anatomy(

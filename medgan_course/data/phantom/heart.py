@@ -23,7 +23,7 @@ y down, z up along the long axis, 0 at the valves. No result on it says anything
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -36,23 +36,25 @@ from medgan_course.data.phantom.common import (
     bump,
     checked,
     columns,
+    divisible,
     fineness,
     grid,
+    lesion_rows,
+    mixed,
     paint,
     shares,
     tissue_table,
     within,
 )
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError
 
 FOV = 190.0  # mm, the side of a slice
 HEIGHT = 112.0  # mm, that the planes of a volume span, from above the valves to below the apex
-KNOWN = ("mr", "ct", "mr_low", "late")
-CONTRASTS = ("mr", "ct")
+CONTRASTS = ("mr", "ct", "mr_low", "late")
+USUAL = ("mr", "ct")
 CT_SCALE = Scale(-250.0, 550.0, "HU")
 CLASSES = ("normal", "infarct", "hypertrophy", "dilatation")
-COLUMNS = ("present", "angle", "width", "z", "height", "transmurality")
+LESION_COLUMNS = ("present", "angle", "width", "z", "height", "transmurality")
 
 # In the order in which they cover each other, as in the table of tissues.
 TISSUES = (
@@ -95,48 +97,37 @@ def balanced(rho: Tensor, t1: Tensor, t2: Tensor, *, tr: float, te: float, flip:
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
-    contrasts: Sequence[str] = CONTRASTS,
-    level: float | None = None,
-    phase: float | None = None,
+    labels: Iterable[int] | None = None,
+    contrasts: Sequence[str] = USUAL,
     dim: int = 2,
     fov: float = FOV,
     device: torch.device | str | None = None,
+    level: float | None = None,
+    phase: float | None = None,
 ) -> Phantoms:
-    """Compute a short-axis slice, or a volume, of every subject.
+    """Compute a short-axis slice, or a volume of planes that span :data:`HEIGHT` mm, of every subject.
 
-    Subject ``i`` of ``seed`` is the same person at all levels and phases; a disease changes nothing but the
-    left ventricle.
+    They are the same at all levels and phases; a disease changes nothing but the left ventricle.
 
     Parameters
     ----------
-    subjects : sequence of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : sequence of int, optional
-        A position in :data:`CLASSES` for every subject; left out, all are as frequent.
+    subjects, size, seed, labels, dim, device
+        As of all families; see :mod:`medgan_course.data.phantom.common`.
     contrasts : sequence of str
         Some of "mr", "ct", "late" and "mr_low". "late" is late enhancement, in which healthy myocardium is
         black and the scar white. "mr_low" is "mr" of lower resolution: in 2-D from the middle of k-space,
         ``(N, 1, size/2, size/2)``; in 3-D of slices four times as thick, ``(N, 1, size/4, size, size)``.
+    fov : float
+        Side of a slice in mm, from 40 to :data:`FOV`.
     level : float, optional
         Of all slices, 0 at the apex and 1 at the base; left out, everyone has their own.
     phase : float, optional
         Of all subjects, 0 at the end of diastole and 1 at the end of systole; left out, everyone has their
         own.
-    dim : {2, 3}
-        Slices, or volumes of ``size`` planes that span :data:`HEIGHT` mm.
-    fov : float
-        Side of a slice in mm, from 40 to :data:`FOV`.
-    device : torch.device or str, optional
-        Where to compute. Default: the CPU.
 
     Returns
     -------
@@ -148,43 +139,27 @@ def phantoms(
         the base at the end of diastole, mm), "contraction" (:math:`c`), and "cavity", the area of the left
         ventricle's ellipse at the level (mm²), without papillary muscles; and "seen", whether any of the
         scar is in the image: a slice may miss it.
-
-    Raises
-    ------
-    CourseError
-        If there is no such contrast, class or number of axes, the size or level or phase is out of range, or
-        there is nobody.
     """
     asked = checked(
         "heart", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
-        contrasts=contrasts, known=KNOWN, dim=dim,
+        contrasts=contrasts, known=CONTRASTS, dim=dim, device=device,
     )  # fmt: skip
-    if "mr_low" in asked.contrasts and size % 4:
-        raise CourseError(f"size is {size}, but mr_low divides it: choose a multiple of 4.")
+    divisible(size, "mr_low", asked.contrasts, 4)
     fov = within("fov", fov, 40, FOV, "mm")
     level = None if level is None else within("level", level, 0, 1)
     phase = None if phase is None else within("phase", phase, 0, 1)
-    everybody = Subjects(asked.numbers, seed, dim=dim, device=device)
-    given = everybody.stream(1).each(1, 0, len(CLASSES))[:, 0].long()
-    if asked.labels is not None:
-        given = torch.tensor(asked.labels, device=everybody.device)
-    parts = []
-    for start in range(0, len(asked), CHUNK[dim]):
-        part = slice(start, start + CHUNK[dim])
-        own = Subjects(asked.numbers[part], seed, dim=dim, device=device)
-        parts.append(_computed(own, given[part], size, asked.contrasts, level, phase, fov))
-    return Phantoms.joined(parts)
+    parts = asked.parts(CHUNK[dim])
+    return Phantoms.joined(
+        [_part(own, kinds, size, asked.contrasts, level, phase, fov) for own, kinds in parts]
+    )
 
 
-def _computed(
-    own: Subjects,
-    labels: Tensor,
-    size: int,
-    contrasts: Sequence[str],
-    level: float | None,
-    phase: float | None,
-    fov: float,
-) -> Phantoms:
+def _part(
+    own: Subjects, labels: Tensor | None, size: int, contrasts: Sequence[str],
+    level: float | None, phase: float | None, fov: float,
+) -> Phantoms:  # fmt: skip
+    if labels is None:
+        labels = own.stream(1).each(1, 0, len(CLASSES))[:, 0].long()
     dim, apart = own.dim, own.stream(2)
     one = torch.ones(len(own), *[1] * dim, device=own.device)
     levels = apart.uniform(0.12, 0.97)
@@ -202,21 +177,10 @@ def _computed(
     scar = own.stream(3)
     # Where the anterior, lateral or inferior artery leads.
     angle = scar.uniform(-math.pi, math.pi)
-    table_of_scar = torch.cat(
-        [
-            part.flatten(1)[:, :1]
-            for part in (
-                (infarct > 0).float(),
-                angle,
-                0.7 + 1.3 * infarct,
-                -length * scar.uniform(0.35, 0.65),
-                length * (0.7 + 0.5 * infarct),
-                0.35 + 0.65 * infarct,
-            )
-        ],
-        dim=1,
-    )
-    table_of_scar = table_of_scar * (infarct > 0).flatten()[:, None]
+    scars = lesion_rows(
+        infarct > 0, angle, 0.7 + 1.3 * infarct, -length * scar.uniform(0.35, 0.65),
+        length * (0.7 + 0.5 * infarct), 0.35 + 0.65 * infarct,
+    )  # fmt: skip
 
     factor = fineness(size, FINE[dim]) if dim == 3 else max(2, fineness(size, FINE[dim]))
     planes = size * THIN if dim == 3 else 1
@@ -224,7 +188,7 @@ def _computed(
     plane = -(1 - levels) * length
     z = plane if dim == 2 else heights.view(1, planes, 1, 1) - 0.5 * length
     painted = _anatomy(
-        own, z, length, radius, wall, contraction, phases, infarct, table_of_scar, size * factor, fov, planes
+        own, z, length, radius, wall, contraction, phases, infarct, scars[:, 0], size * factor, fov, planes
     )
     tissues = shares(painted, len(TISSUES), [side // size for side in painted.shape[1:]])
     lesion = tissues[:, SCAR : SCAR + 1] >= 0.5
@@ -236,8 +200,8 @@ def _computed(
         tissue_names=TISSUES,
         tissues=tissues,
         lesion=lesion,
-        lesion_columns=COLUMNS,
-        lesions=table_of_scar[:, None],
+        lesion_columns=LESION_COLUMNS,
+        lesions=scars,
         labels=labels,
         severity=severity.flatten(),
         facts={
@@ -249,7 +213,7 @@ def _computed(
             "cavity": cavity.flatten(),
             "seen": lesion.flatten(1).any(dim=1),
         },
-        subject=torch.tensor(own.numbers, device=own.device),
+        subject=own.numbers,
         seed=own.seed,
     )
 
@@ -268,7 +232,7 @@ def late(rho: Tensor, t1: Tensor, t2: Tensor, gadolinium: Tensor) -> Tensor:
         concentration ten minutes after the injection (mmol/l), of :data:`TISSUES`.
     """
     shortened = signal.enhanced_t1(t1, gadolinium, relaxivity=RELAXIVITY)
-    healthy = tissue_table("tissues_body.toml")["myocardium"]
+    healthy = tissue_table("body")["myocardium"]
     rate = 1 / healthy["t1"] + RELAXIVITY * healthy["gadolinium"]
     return signal.inversion_recovery(rho, shortened, t2, ti=signal.null_time(1 / rate, LATE["tr"]), **LATE)
 
@@ -280,7 +244,7 @@ def _mr(name: str, rho: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
 
 
 def _columns(*names: str, device: torch.device | None = None) -> list[Tensor]:
-    return columns(tissue_table("tissues_body.toml"), *names, tissues=TISSUES, device=device)
+    return columns("body", *names, tissues=TISSUES, device=device)
 
 
 def maximum(contrast: str) -> Scale:
@@ -295,7 +259,7 @@ def _images(
 ) -> dict[str, Tensor]:
     images = {}
     span = (HEIGHT, fov, fov)[-own.dim :]
-    for number, name in enumerate(KNOWN):
+    for number, name in enumerate(CONTRASTS):
         if name not in contrasts:
             continue
         # Every contrast has numbers of its own, so its noise does not depend on which others are wanted.
@@ -305,8 +269,7 @@ def _images(
             texture = _texture(apart, size, span)
             hu, gain = _columns("hu", "arterial", device=own.device)
             dose = apart.uniform(0.85, 1.15)
-            value = hu + dose.view(-1, 1) * gain
-            clean = torch.einsum("nk,nk...->n...", value, tissues)[:, None]
+            clean = mixed(hu + dose.view(-1, 1) * gain, tissues)
             body = 1 - tissues[:, AIR : AIR + 1]
             noise = apart.normal(1, *clean.shape[2:])
             images[name] = CT_SCALE.normalised(clean + 8 * body * texture + 18 * sigma * noise)
@@ -320,7 +283,7 @@ def _images(
         rho, t1, t2 = _columns("pd", "t1", "t2", device=own.device)
         rho = rho * torch.exp(0.01 * varied[:, 0])
         t1, t2 = t1 * torch.exp(0.04 * varied[:, 1]), t2 * torch.exp(0.04 * varied[:, 2])
-        clean = torch.einsum("nk,nk...->n...", _mr(name, rho, t1, t2), tissues)[:, None]
+        clean = mixed(_mr(name, rho, t1, t2), tissues)
         clean = signal.biased(clean * (1 + 0.04 * texture), 0.12 * coil)
         if name == "mr_low":
             thin = clean.shape[2]

@@ -31,23 +31,28 @@ from medgan_course.data.phantom.common import (
     bump,
     bytes_of,
     checked,
+    divisible,
     fineness,
     grid,
+    lesion_rows,
+    numbered,
     one_each,
+    one_of,
     paint,
     shares,
 )
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError
 
 CONTRASTS = ("rgb", "low")
+USUAL = ("rgb",)
+RGB_SCALE = Scale(0.0, 1.0, "of the incident light")
 LOW = 4  # pixels of "rgb" that a pixel of "low" is wide
 FOV = 112.0  # micrometres, as PathMNIST's patches
-KINDS = (
+CLASSES = (
     "adipose", "background", "debris", "lymphocytes", "mucus", "smooth muscle", "normal mucosa",
     "cancer-associated stroma", "tumour epithelium",
 )  # fmt: skip
-ADIPOSE, BACKGROUND, DEBRIS, LYMPHOCYTES, MUCUS, MUSCLE, MUCOSA, STROMA, TUMOUR = range(len(KINDS))
+ADIPOSE, BACKGROUND, DEBRIS, LYMPHOCYTES, MUCUS, MUSCLE, MUCOSA, STROMA, TUMOUR = range(len(CLASSES))
 
 TISSUES = (
     "background", "epithelial nucleus", "lymphoid nucleus", "spindle nucleus", "lumen", "fat", "epithelium",
@@ -55,6 +60,7 @@ TISSUES = (
 )  # fmt: skip
 VOID, EPITHELIAL, LYMPHOID, SPINDLE, LUMEN, FAT, EPITHELIUM, CONNECTIVE, SLIME, WASTE = range(len(TISSUES))
 NUCLEI = (EPITHELIAL, LYMPHOID, SPINDLE)
+LESION_COLUMNS = ("present",)
 
 
 class Lab(NamedTuple):
@@ -89,7 +95,7 @@ def phantoms(
     size: int,
     seed: int,
     labels: Iterable[int] | None = None,
-    contrasts: Sequence[str] = ("rgb",),
+    contrasts: Sequence[str] = USUAL,
     device: torch.device | str | None = None,
     labs: int | Iterable[int] | None = None,
     magnified: float | Iterable[float] = 1.0,
@@ -98,18 +104,10 @@ def phantoms(
 
     Parameters
     ----------
-    subjects : iterable of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : iterable of int, optional
-        The kind of tissue of each, a position in :data:`KINDS`; left out, all are as frequent.
+    subjects, size, seed, labels, device
+        As of all families; see :mod:`medgan_course.data.phantom.common`.
     contrasts : sequence of str
         "rgb" and "low", the same with pixels four times as wide, ``(N, 3, size / 4, size / 4)``.
-    device : torch.device or str, optional
-        Where to compute.
     labs : int, or iterable of int, optional
         The lab of all or of each, a position in :data:`LABS`; left out, drawn from the first four. It
         changes colours only.
@@ -122,41 +120,26 @@ def phantoms(
         ``lesion`` is the tumour's epithelium. Severity is how irregular the tumour's nuclei are, 0 without
         one. ``facts``: ``lab``, and ``instances``, int64 ``(N, size, size)``: the number of the nucleus that
         has at least half of the pixel, 0 for none.
-
-    Raises
-    ------
-    CourseError
-        If a subject, kind, lab, magnification, size, seed or contrast is none.
     """
     asked = checked(
-        "section", subjects, size=size, seed=seed, labels=labels, classes=KINDS,
-        contrasts=contrasts, known=CONTRASTS,
+        "section", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
-    n = len(asked)
-    if "low" in asked.contrasts and size % LOW:
-        raise CourseError(f'size is {size}, but "low" needs a multiple of {LOW}.')
-    used = None if labs is None else one_each("labs", labs, n, 0, len(LABS) - 1)
-    if used is not None and (used != used.round()).any():
-        raise CourseError(f"labs are whole numbers from 0 to {len(LABS) - 1}: positions in LABS.")
-    zoom = one_each("magnified", magnified, n, 1, 16)
-    parts = []
-    for start in range(0, n, CHUNK):
-        part = slice(start, start + CHUNK)
-        own = Subjects(asked.numbers[part], seed, device=device)
-        lab = None if used is None else used[part].long().to(own.device)
-        kinds = asked.labels and asked.labels[part]
-        parts.append(_computed(own, size, kinds, asked.contrasts, lab, zoom[part].to(own.device)))
-    return Phantoms.joined(parts)
+    divisible(size, "low", asked.contrasts, LOW)
+    used = one_of("labs", labs, len(asked), LABS)
+    parts = asked.parts(CHUNK, used, one_each("magnified", magnified, len(asked), 1, 16))
+    return Phantoms.joined(
+        [_part(own, kinds, lab, zoom, size, asked.contrasts) for own, kinds, lab, zoom in parts]
+    )
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for PathMNIST: a field for every kind of tissue, uint8 ``(N, size, size, 3)``.
+    """Compute what stands in for PathMNIST: a field for each kind of tissue.
 
     All come from one lab, as PathMNIST's colours are normalised.
     """
-    asked = checked("section", None, size=size, seed=seed, labels=labels, classes=KINDS, first=first)
-    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels, labs=1)
-    return bytes_of(made.images["rgb"]).movedim(1, -1)
+    made = phantoms(numbered(labels, first), size=size, seed=seed, labels=labels, labs=1)
+    return bytes_of(made.images["rgb"])
 
 
 def render_nuclei(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
@@ -171,8 +154,7 @@ def render_nuclei(labels: Sequence[int], *, size: int, seed: int, first: int = 0
     instances : Tensor
         int32 ``(N, size, size)``: a number for every nucleus, 0 for none.
     """
-    asked = checked("section", range(first, first + len(labels)), size=size, seed=seed)
-    numbers = asked.numbers
+    numbers = checked("section", numbered(labels, first), size=size, seed=seed).numbers
     # A stream of its own, because these choices are the set's, not the tissue's.
     drawn = Subjects(numbers, seed, stream=9).each(3, 0, 1)
     kinds = [(LYMPHOCYTES, STROMA, TUMOUR, MUCOSA)[int(share * 4)] for share in drawn[:, 0]]
@@ -181,7 +163,7 @@ def render_nuclei(labels: Sequence[int], *, size: int, seed: int, first: int = 0
         numbers, size=size, seed=seed, labels=kinds,
         magnified=(1 + 2.0 * drawn[:, 1] ** 2).tolist(), labs=labs,
     )  # fmt: skip
-    return bytes_of(made.images["rgb"]).movedim(1, -1), made.facts["instances"].int()
+    return bytes_of(made.images["rgb"]), made.facts["instances"].int()
 
 
 # Cells on jittered lattices
@@ -253,16 +235,14 @@ _PLAN = torch.tensor(
 )
 
 
-def _computed(
-    u: Subjects, size: int, labels: Sequence[int] | None, contrasts: Sequence[str],
-    labs: Tensor | None, magnified: Tensor,
+def _part(
+    u: Subjects, labels: Tensor | None, labs: Tensor | None, magnified: Tensor,
+    size: int, contrasts: Sequence[str],
 ) -> Phantoms:  # fmt: skip
     n, factor = len(u), fineness(size, FINE)
     side = size * factor
     drawn = u.each(2, 0, 1)
-    kind = (
-        (drawn[:, 0] * len(KINDS)).long() if labels is None else torch.tensor(list(labels), device=u.device)
-    )
+    kind = (drawn[:, 0] * len(CLASSES)).long() if labels is None else labels
     lab = (drawn[:, 1] * H_AND_E).long() if labs is None else labs
     zoom = magnified.view(n, 1, 1)
 
@@ -433,20 +413,19 @@ def _computed(
         images["rgb"] = section
     if "low" in contrasts:
         images["low"] = avg_pool2d(section, LOW)
-    scale = Scale(0.0, 1.0, "of the incident light")
     tumour = (kind == TUMOUR).float()
     epithelium = tissues[:, [EPITHELIAL, EPITHELIUM]].sum(dim=1, keepdim=True)
     return Phantoms(
         images=images,
-        scales={name: scale for name in images},
+        scales={name: RGB_SCALE for name in images},
         tissue_names=TISSUES,
         tissues=tissues,
         lesion=(epithelium >= 0.5) & (kind == TUMOUR).view(n, 1, 1, 1),
-        lesion_columns=("present",),
-        lesions=tumour.view(n, 1, 1),
+        lesion_columns=LESION_COLUMNS,
+        lesions=lesion_rows(tumour),
         labels=kind,
         severity=atypia[:, 0] * tumour,
-        subject=torch.tensor(u.numbers, device=u.device),
+        subject=u.numbers,
         seed=u.seed,
         facts={"lab": lab, "instances": instances},
     )

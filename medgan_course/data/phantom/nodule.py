@@ -18,8 +18,7 @@ about patients.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +32,9 @@ from medgan_course.data.phantom.common import (
     columns,
     fineness,
     grid,
+    lesion_rows,
+    mixed,
+    numbered,
     paint,
     shares,
     tissue_table,
@@ -42,9 +44,9 @@ from medgan_course.data.scale import Scale
 
 CLASSES = ("benign", "malignant")
 CONTRASTS = ("ct",)
-WINDOW = Scale(-1000.0, 400.0, "HU")
+CT_SCALE = Scale(-1000.0, 400.0, "HU")
 FOV = 64.0  # mm, the side of the image
-COLUMNS = ("present", "x", "y", "z", "diameter", "spiculation", "density", "calcified")
+LESION_COLUMNS = ("present", "x", "y", "z", "diameter", "spiculation", "density", "calcified")
 DENSITIES = ("solid", "part-solid", "ground glass")
 
 PSF = 0.45  # mm, standard deviation of the scanner's blurring
@@ -57,23 +59,18 @@ LOBES = 6
 SPICULES = 22
 
 
-def table() -> dict[str, dict[str, Any]]:
-    """Return the attenuation (HU) of every tissue, and how much it varies between subjects."""
-    return tissue_table("tissues_lung.toml")
-
-
-TISSUES = tuple(table())
+TISSUES = tuple(tissue_table("lung"))
 (
     MARROW, BONE, FAT, MUSCLE, CALCIFICATION, SOLID, LUMEN, VESSEL, GROUND_GLASS, FISSURE, LUNG,
 ) = range(len(TISSUES))  # fmt: skip
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
     dim: int = 2,
     fov: float = FOV,
@@ -81,124 +78,77 @@ def phantoms(
 ) -> Phantoms:
     """Compute a nodule in its surroundings for every subject.
 
-    Subject ``i`` of ``seed`` has the same lung and vessels, and the nodule is in the same place, whatever its
-    label; a chest wall that touches it is as far away as its size demands.
-
-    Parameters
-    ----------
-    subjects : sequence of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : sequence of int, optional
-        0 benign, 1 malignant. Left out, everyone has their own, half and half.
-    contrasts : sequence of str
-        "ct", or none for the truth alone.
-    dim : {2, 3}
-        A plane, or a cube.
-    fov : float
-        Side of the image in mm, from 16 to :data:`FOV`: it shows more or less of the same piece.
-    device : torch.device or str, optional
-        Where the images are computed. Default: the CPU.
+    Parameters are those of all families (:mod:`medgan_course.data.phantom.common`), ``fov`` from 16 mm to
+    :data:`FOV`. Lung and vessels are the same, and the nodule is in the same place, whatever the label; a
+    chest wall that touches it is as far away as its size demands.
 
     Returns
     -------
     Phantoms
-        CT on the scale :data:`WINDOW`. The lesion table gives the nodule's centre and diameter (mm, of its
+        CT on the scale :data:`CT_SCALE`. The lesion table gives the nodule's centre and diameter (mm, of its
         body without the spicules), spiculation in [0, 1], density (a position in :data:`DENSITIES`) and
         whether it is calcified. ``severity`` is the spiculation. Facts: ``"wall"``, whether the
         chest wall is in the piece.
-
-    Raises
-    ------
-    CourseError
-        If there is no such contrast, label or dimension, the size is too small, or there is nobody.
     """
     asked = checked(
         "nodule", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
-        contrasts=contrasts, known=CONTRASTS, dim=dim,
+        contrasts=contrasts, known=CONTRASTS, dim=dim, device=device,
     )  # fmt: skip
-    fov, given = within("fov", fov, 16, FOV, "mm"), asked.labels
-    parts = []
-    for start in range(0, len(asked), CHUNK[dim]):
-        part = slice(start, start + CHUNK[dim])
-        own = Subjects(asked.numbers[part], seed, dim=dim, device=device)
-        parts.append(_part(own, None if given is None else given[part], size, asked.contrasts, fov))
-    return Phantoms.joined(parts)
+    fov = within("fov", fov, 16, FOV, "mm")
+    return Phantoms.joined(
+        [_part(own, kinds, size, asked.contrasts, fov) for own, kinds in asked.parts(CHUNK[dim])]
+    )
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for NoduleMNIST3D: a cube of 28 mm around one nodule for every label.
+    """Compute what stands in for NoduleMNIST3D: a cube of 28 mm around a nodule, 0 benign, 1 malignant.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        0 benign, 1 malignant.
-    size : int
-        Side in voxels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size, size)``: -1000 HU is 0 and 400 HU is 255. The window and the side of the real
-        set's cubes are to be confirmed.
-
-    Raises
-    ------
-    CourseError
-        If a label is no class, the size is too small, or there is nobody.
+    -1000 HU is 0 and 400 HU is 255. The window and the side of the real set's cubes are to be confirmed.
     """
-    asked = checked("nodule", None, labels=labels, classes=CLASSES, first=first, size=size, seed=seed)
-    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels, dim=3, fov=28.0)
-    return bytes_of(made.images["ct"][:, 0])
+    made = phantoms(numbered(labels, first), size=size, seed=seed, labels=labels, dim=3, fov=28.0)
+    return bytes_of(made.images["ct"])
 
 
 def _part(
-    subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts: Sequence[str], fov: float
+    subjects: Subjects, labels: Tensor | None, size: int, contrasts: Sequence[str], fov: float
 ) -> Phantoms:
     dim, device = subjects.dim, subjects.device
     own = (subjects.each(1, 0, 1)[:, 0] < 0.5).long()
-    label = own if labels is None else torch.tensor(labels, device=device)
+    label = own if labels is None else labels
     factor = fineness(size, FINE[dim])
     nodule = _nodule(subjects, label)
     painted, inside, wall = _painted(subjects, nodule, size * factor, fov)
     tissues = shares(painted, len(TISSUES), factor)
     lesion = shares(inside.view(torch.uint8), 2, factor)[:, 1:] >= 0.5
-    hu, spread = columns(table(), "hu", "spread", device=device)
+    hu, spread = columns("lung", "hu", "spread", device=device)
     hu = hu + spread * subjects.stream(1).normal(len(TISSUES)).clamp(-2, 2)
     images = {}
     if "ct" in contrasts:
         measured = subjects.stream(2)
-        mean = torch.einsum("nk,nk...->n...", hu, tissues)[:, None]
+        mean = mixed(hu, tissues)
         aired = tissues[:, [LUNG, GROUND_GLASS]].sum(dim=1, keepdim=True)
         fine, broad = (measured.field(1, scale, size, fov, FOV) for scale in (3.0, 14.0))
         texture = 16 * fine + 14 * broad
         noise = measured.uniform(18, 42)[:, None] * measured.normal(1, *[size] * dim)
-        images["ct"] = WINDOW.normalised(blurred(mean + aired * texture + noise, PSF * size / fov))
+        images["ct"] = CT_SCALE.normalised(blurred(mean + aired * texture + noise, PSF * size / fov))
     return Phantoms(
         images=images,
-        scales={name: WINDOW for name in images},
+        scales={name: CT_SCALE for name in images},
         tissue_names=TISSUES,
         tissues=tissues,
         lesion=lesion,
-        lesion_columns=COLUMNS,
-        lesions=nodule["table"][:, None],
+        lesion_columns=LESION_COLUMNS,
+        lesions=nodule["table"],
         labels=label,
-        severity=nodule["table"][:, 5],
-        subject=torch.tensor(subjects.numbers, device=device),
+        severity=nodule["table"][:, 0, 5],
+        subject=subjects.numbers,
         seed=subjects.seed,
         facts={"wall": wall},
     )
 
 
 def _nodule(subjects: Subjects, label: Tensor) -> dict[str, Tensor]:
-    """Return the table ``(n, 8)``, and of what balls (``lobes`` (n, k, 4)) and cones the nodule is made."""
+    """Return the table of lesions, and of what balls (``lobes`` (n, k, 4)) and cones the nodule is made."""
     n, malignant = len(label), label == 1
     draw = subjects.each(12, 0, 1).unbind(1)
 
@@ -248,12 +198,8 @@ def _nodule(subjects: Subjects, label: Tensor) -> dict[str, Tensor]:
         dim=-1,
     )
     return {
-        "table": torch.cat(
-            [
-                torch.ones_like(radius), centre, diameter[:, None], spiculation[:, None],
-                density[:, None].float(), calcified[:, None].float(),
-            ],
-            dim=1,
+        "table": lesion_rows(
+            torch.ones_like(radius), *centre.unbind(1), diameter, spiculation, density, calcified
         ),
         "lobes": lobes, "stretch": stretch, "core": core, "grains": grains,
         "start": start, "end": end, "thickness": thickness,
@@ -269,7 +215,7 @@ def _painted(
     z = rest[0] if rest else torch.zeros_like(x)
     bend = subjects.field(4, 18.0, side, fov, FOV)
     fine = subjects.field(2, 3.5, side, fov, FOV)
-    centre, diameter = nodule["table"][:, 1:4], nodule["table"][:, 4]
+    centre, diameter = nodule["table"][:, 0, 1:4], nodule["table"][:, 0, 4]
 
     def each(values: Tensor) -> Tensor:
         return values.view(-1, *[1] * dim)
@@ -318,7 +264,7 @@ def _painted(
     uneven = (x + 0.3 * fine[:, 0], y + 0.3 * fine[:, 1], z.expand_as(bend[:, 0]))
     body = balls(uneven, nodule["lobes"], nodule["stretch"], centre)
     inside = body | tubes(uneven, nodule["start"], nodule["end"], nodule["thickness"], fov)
-    density, calcified = each(nodule["table"][:, 6]), each(nodule["table"][:, 7]) == 1
+    density, calcified = each(nodule["table"][:, 0, 6]), each(nodule["table"][:, 0, 7]) == 1
     paint(painted, inside & (density == 0), SOLID)
     paint(painted, inside, GROUND_GLASS)
     paint(painted, balls(uneven, nodule["core"][:, None]) & body & (density == 1), SOLID)

@@ -32,6 +32,8 @@ from medgan_course.data.phantom.common import (
     checked,
     fineness,
     grid,
+    lesion_rows,
+    numbered,
     paint,
     shares,
 )
@@ -39,7 +41,7 @@ from medgan_course.data.scale import GREY
 
 CLASSES = ("choroidal neovascularization", "diabetic macular edema", "drusen", "normal")
 CONTRASTS = ("oct",)
-COLUMNS = ("present", "x", "y", "width", "height")
+LESION_COLUMNS = ("present", "x", "y", "width", "height")
 # Reflectivity in dB, in the order in which tissues cover each other.
 ECHO = {
     "exudate": -4.0, "fluid": -33.0, "membrane": -13.0, "drusen": -15.0, "pigment epithelium": 0.0,
@@ -71,22 +73,7 @@ def phantoms(
 ) -> Phantoms:
     """Compute one scan of every subject.
 
-    Subject ``i`` of ``seed`` is the same eye, whatever the batch, the order of calls and its condition.
-
-    Parameters
-    ----------
-    subjects : iterable of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : iterable of int, optional
-        A position in :data:`CLASSES`. Left out, everyone has their own, a quarter each.
-    contrasts : sequence of str
-        "oct", or none for the truth alone.
-    device : torch.device or str, optional
-        Where the images are computed. Default: the CPU.
+    Parameters are those of all families (:mod:`medgan_course.data.phantom.common`).
 
     Returns
     -------
@@ -94,54 +81,26 @@ def phantoms(
         Grey levels. ``lesion`` is drusen, membrane, fluid and exudates; the lesion table gives the centre and
         the full width and height of every druse, membrane or cyst, of the first two the width at half of
         their height; ``severity`` is drawn for the ill and 0 for the well.
-
-    Raises
-    ------
-    CourseError
-        If a subject, label, size, seed or contrast is none; see :func:`~.common.checked`.
     """
     asked = checked(
         "eye", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
-        contrasts=contrasts, known=CONTRASTS,
+        contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
-    parts = []
-    for start in range(0, len(asked), CHUNK):
-        part = slice(start, start + CHUNK)
-        own = Subjects(asked.numbers[part], seed, device=device)
-        parts.append(_part(own, asked.labels and asked.labels[part], size, asked.contrasts))
-    return Phantoms.joined(parts)
+    return Phantoms.joined([_part(own, kinds, size, asked.contrasts) for own, kinds in asked.parts(CHUNK)])
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for OCTMNIST: one scan for every label.
-
-    Parameters
-    ----------
-    labels : sequence of int
-        A position in :data:`CLASSES`, one a subject.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size)``.
-    """
-    asked = checked("eye", None, size=size, seed=seed, labels=labels, classes=CLASSES, first=first)
-    return bytes_of(phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels).images["oct"][:, 0])
+    """Compute what stands in for OCTMNIST: a scan for each label."""
+    return bytes_of(phantoms(numbered(labels, first), size=size, seed=seed, labels=labels).images["oct"])
 
 
-def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts: Sequence[str]) -> Phantoms:
+def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Sequence[str]) -> Phantoms:
     n, uniform, device = len(subjects), subjects.uniform, subjects.device
     factor = fineness(size, FINE)
     side = size * factor
     x, y = (place + 0.5 for place in grid(side, 1.0, device=device))
     own = subjects.each(1, 0, 4)[:, 0].long()
-    label = own if labels is None else torch.tensor(labels, device=device)
+    label = own if labels is None else labels
     neovascular, oedema, drusen = ((label == k).view(n, 1, 1) for k in range(3))
     severity = uniform(0.15, 1.0)
     coarse, fine = subjects.field(3, 0.25, side, 1.0), subjects.field(2, 0.035, side, 1.0)
@@ -248,9 +207,7 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
         shown = (level + uniform(28, 31)) / uniform(29, 35)
         images["oct"] = avg_pool2d(shown.clamp(0, 1)[:, None], factor) * 2 - 1
 
-    table = torch.stack(
-        [torch.stack([v.expand(n, 1, 1).view(n).float() for v in row], dim=1) for row in rows + cysts], 1
-    )
+    table = torch.cat([lesion_rows(*row) for row in rows + cysts], dim=1)
     diseased = tissues[:, [EXUDATE, FLUID, MEMBRANE, DRUSEN]].sum(dim=1, keepdim=True)
     return Phantoms(
         images=images,
@@ -258,11 +215,11 @@ def _part(subjects: Subjects, labels: Sequence[int] | None, size: int, contrasts
         tissue_names=TISSUES,
         tissues=tissues,
         lesion=diseased >= 0.5,
-        lesion_columns=COLUMNS,
-        lesions=table * table[..., :1],
+        lesion_columns=LESION_COLUMNS,
+        lesions=table,
         labels=label,
         severity=severity.view(n) * (label < 3),
-        subject=torch.tensor(subjects.numbers, device=device),
+        subject=subjects.numbers,
         seed=subjects.seed,
     )
 

@@ -37,9 +37,12 @@ from medgan_course.data.phantom.common import (
     bump,
     bytes_of,
     checked,
+    divisible,
     fineness,
     grid,
-    one_each,
+    lesion_rows,
+    numbered,
+    one_of,
     paint,
     shares,
     within,
@@ -49,12 +52,13 @@ from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError
 
 CONTRASTS = ("rgb", "low")
-SCALE = Scale(0.0, 1.0, "of the camera's brightest, linear light")
+USUAL = ("rgb",)
+RGB_SCALE = Scale(0.0, 1.0, "of the camera's brightest, linear light")
 LOW = 4  # pixels of "rgb" that a pixel of "low" is wide
 MM_PER_DEGREE = 0.288  # of an average eye; to be confirmed
 FIELD = 45.0  # degrees
 EYES = ("left", "right")
-GRADES = ("none", "mild", "moderate", "severe", "proliferative")
+CLASSES = ("none", "mild", "moderate", "severe", "proliferative")
 SEVERE = 12  # haemorrhages from which a retinopathy is severe
 
 TISSUES = ("outside", "exudate", "haemorrhage", "microaneurysm", "vein", "artery", "cup", "disc", "retina")
@@ -82,7 +86,7 @@ def phantoms(
     size: int,
     seed: int,
     labels: Iterable[int] | None = None,
-    contrasts: Sequence[str] = ("rgb",),
+    contrasts: Sequence[str] = USUAL,
     device: torch.device | str | None = None,
     field: float = FIELD,
     centre: str = "macula",
@@ -92,18 +96,10 @@ def phantoms(
 
     Parameters
     ----------
-    subjects : iterable of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : iterable of int, optional
-        The grade of each, 0 to 4; left out, all are as frequent. It changes nothing but the lesions.
+    subjects, size, seed, labels, device
+        As of all families; see :mod:`medgan_course.data.phantom.common`. Labels are grades.
     contrasts : sequence of str
         "rgb" and "low", the photograph with pixels four times as wide, ``(N, 3, size / 4, size / 4)``.
-    device : torch.device or str, optional
-        Where to compute.
     field : float
         Field of view in degrees, 10 to 60.
     centre : {"macula", "disc"}
@@ -122,35 +118,19 @@ def phantoms(
         radius in mm of blood in front of the retina, which two in five of grade 4 have), and ``seen``,
         whether any pixel is ``lesion``: microaneurysms are thinner than the pixels of a small image, and of
         64 pixels only a quarter of grade 1 shows one that takes half a pixel.
-
-    Raises
-    ------
-    CourseError
-        If a subject, grade, eye, centre, field, size, seed or contrast is none.
     """
     asked = checked(
-        "retina", subjects, size=size, seed=seed, labels=labels, classes=GRADES,
-        contrasts=contrasts, known=CONTRASTS,
+        "retina", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
-    if "low" in asked.contrasts and size % LOW:
-        raise CourseError(f'size is {size}, but "low" needs a multiple of {LOW}.')
+    divisible(size, "low", asked.contrasts, LOW)
     if centre not in ("macula", "disc"):
         raise CourseError(f'centre={centre!r}: a camera looks at "macula" or "disc".')
     fov = within("field", field, 10.0, 60.0, "degrees") * MM_PER_DEGREE
-    sides = None if eyes is None else one_each("eyes", eyes, len(asked), 0, 1)
-    if sides is not None and (sides != sides.round()).any():
-        raise CourseError("eyes are 0 (left) and 1 (right).")
-    parts = []
-    for start in range(0, len(asked), CHUNK):
-        part = slice(start, start + CHUNK)
-        parts.append(
-            _computed(
-                Subjects(asked.numbers[part], seed, device=device), size,
-                asked.labels and asked.labels[part], asked.contrasts, fov, centre,
-                None if sides is None else sides[part],
-            )
-        )  # fmt: skip
-    return Phantoms.joined(parts)
+    parts = asked.parts(CHUNK, one_of("eyes", eyes, len(asked), EYES))
+    return Phantoms.joined(
+        [_part(own, kinds, eye, size, asked.contrasts, fov, centre) for own, kinds, eye in parts]
+    )
 
 
 def grade(counts: Tensor) -> Tensor:
@@ -173,13 +153,9 @@ def grade(counts: Tensor) -> Tensor:
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for RetinaMNIST: one photograph for every grade, uint8 ``(N, size, size, 3)``.
-
-    Subject ``first + i`` of ``seed`` is the same eye whatever the batch or the order of calls.
-    """
-    asked = checked("retina", None, size=size, seed=seed, labels=labels, classes=GRADES, first=first)
-    made = phantoms(asked.numbers, size=size, seed=seed, labels=asked.labels)
-    return bytes_of(made.images["rgb"]).movedim(1, -1)
+    """Compute what stands in for RetinaMNIST: a photograph for each grade."""
+    made = phantoms(numbered(labels, first), size=size, seed=seed, labels=labels)
+    return bytes_of(made.images["rgb"])
 
 
 def render_vessels(
@@ -187,16 +163,7 @@ def render_vessels(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Compute what stands in for CHASE_DB1: healthy eyes, 30 degrees wide with the disc in the middle.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        0 left eye, 1 right eye.
-    size : int
-        Image side in pixels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first eye.
+    0 is a left eye, 1 a right one.
 
     Returns
     -------
@@ -208,29 +175,28 @@ def render_vessels(
     child : Tensor
         int64 ``(N,)``: the first left and the first right eye are of child ``first // 2``, and so on.
     """
-    asked = checked("eye", None, size=size, seed=seed, labels=labels, classes=EYES, first=first)
-    grades = [0] * len(asked)
-    eyes = asked.labels or []
-    made = phantoms(asked.numbers, size=size, seed=seed, labels=grades, field=30.0, centre="disc", eyes=eyes)
+    asked = checked("eye", numbered(labels, first), size=size, seed=seed, labels=labels, classes=EYES)
+    made = phantoms(
+        asked.numbers, size=size, seed=seed, labels=[0] * len(asked), field=30.0, centre="disc", eyes=labels
+    )
     vessels = made.share("artery", "vein")[:, 0]
-    right = torch.tensor(eyes)
+    right = made.facts["eye"]
     child = first // 2 - 1 + torch.where(right == 1, right.cumsum(0), (1 - right).cumsum(0))
-    return bytes_of(made.images["rgb"]).movedim(1, -1), vessels >= 0.5, vessels >= 0.8, child
+    return bytes_of(made.images["rgb"]), vessels >= 0.5, vessels >= 0.8, child
 
 
-def _computed(
-    u: Subjects, size: int, labels: Sequence[int] | None, contrasts: Sequence[str],
-    fov: float, centre: str, eyes: Tensor | None,
+def _part(
+    u: Subjects, labels: Tensor | None, eyes: Tensor | None,
+    size: int, contrasts: Sequence[str], fov: float, centre: str,
 ) -> Phantoms:  # fmt: skip
     n, factor = len(u), fineness(size, FINE)
     side = size * factor
     drawn = (u.each(1, 0, 5)[:, 0]).long()
-    wanted = drawn if labels is None else torch.tensor(list(labels), device=u.device)
+    wanted = drawn if labels is None else labels
     extent = u.each(1, 0, 1)[:, 0]
     severity = (wanted + extent) / 5 * (wanted > 0)  # grade and extent within it
     right = u.each(1, 0, 1)[:, 0] < 0.5
-    if eyes is not None:
-        right = eyes.to(u.device) == 1
+    right = right if eyes is None else eyes == 1
 
     # The eye's own frame: the disc in the middle, temporal to the right; then the camera's.
     fovea = torch.stack([u.uniform(4.1, 4.9), u.uniform(0.1, 0.8)], dim=-1)[:, 0, 0]
@@ -348,7 +314,7 @@ def _computed(
     lesion = tissues[:, [EXUDATE, HAEMORRHAGE, MICROANEURYSM]].sum(dim=1, keepdim=True) >= 0.5
     return Phantoms(
         images=images,
-        scales={name: SCALE for name in images},
+        scales={name: RGB_SCALE for name in images},
         tissue_names=TISSUES,
         tissues=tissues,
         lesion=lesion,
@@ -356,7 +322,7 @@ def _computed(
         lesions=table,
         labels=grade(counts),
         severity=severity,
-        subject=torch.tensor(u.numbers, device=u.device),
+        subject=u.numbers,
         seed=u.seed,
         facts={
             "eye": right.long(),
@@ -524,8 +490,7 @@ def _lesions(
     tangle = away * torch.cat([turn.cos(), -turn.sin()], dim=1)
     place[:, -1] = tangle
     place = seen(place)
-    table = torch.stack([present.float(), kind.expand(n, -1).float(), *place.unbind(-1), radius], dim=-1)
-    table = table * present[..., None]
+    table = lesion_rows(present, kind.expand(n, -1), *place.unbind(-1), radius)
 
     radius = radius * present
     micro, spilt, hard = slice(0, MOST[0]), slice(MOST[0], MOST[0] + MOST[1]), rings

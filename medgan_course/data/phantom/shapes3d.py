@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool3d, normalize
 
-from medgan_course.data.phantom.common import Subjects, bump, checked, fineness, grid
+from medgan_course.data.phantom.common import Subjects, bump, checked, fineness, grid, numbered
 from medgan_course.data.phantom.nodule import balls, blurred, tubes
 
 SIDE = 64.0  # mm, the side of the cubes of adrenal glands and ribs
@@ -29,89 +29,33 @@ Uniform = Callable[[float, float], Tensor]
 
 
 def render_adrenal(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for AdrenalMNIST3D: the shape of one gland for every label.
+    """Compute what stands in for AdrenalMNIST3D: the shape of a gland for each label, 0 or 255.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        0 normal, 1 hyperplasia: thicker limbs, or a nodule on one.
-    size : int
-        Side in voxels, of 64 mm.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size, size)``, 0 or 255.
+    0 is normal, 1 hyperplasia: thicker limbs, or a nodule on one.
     """
     return _chunks(_adrenal, ("normal", "hyperplasia"), labels, size, seed, first)
 
 
 def render_vessel(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for VesselMNIST3D: a piece of an artery of the brain for every label.
+    """Compute what stands in for VesselMNIST3D: the shape of a piece of a brain's artery, 0 or 255.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        0 vessel, 1 with an aneurysm.
-    size : int
-        Side in voxels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size, size)``, 0 or 255.
+    0 is a vessel, 1 one with an aneurysm.
     """
     return _chunks(_vessel, ("vessel", "aneurysm"), labels, size, seed, first)
 
 
 def render_fracture(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for FractureMNIST3D: CT around the fracture of a rib for every label.
+    """Compute what stands in for FractureMNIST3D: CT around a rib's fracture, :data:`CT_WINDOW` as 0 to 255.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        0 buckle, 1 nondisplaced, 2 displaced.
-    size : int
-        Side in voxels, of 64 mm.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size, size)``: :data:`CT_WINDOW` is 0 to 255.
+    0 is a buckle, 1 a nondisplaced fracture, 2 a displaced one.
     """
     return _chunks(_fracture, ("buckle", "nondisplaced", "displaced"), labels, size, seed, first)
 
 
 def render_synapse(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for SynapseMNIST3D: electron micrographs around one synapse for every label.
+    """Compute what stands in for SynapseMNIST3D: electron micrographs around a synapse for each label.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        0 inhibitory: two thin membranes; 1 excitatory: a thick density behind one of them.
-    size : int
-        Side in voxels.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
-
-    Returns
-    -------
-    Tensor
-        uint8 ``(N, size, size, size)``.
+    0 is inhibitory: two thin membranes; 1 excitatory: a thick density behind one of them.
     """
     return _chunks(_synapse, ("inhibitory", "excitatory"), labels, size, seed, first)
 
@@ -119,21 +63,10 @@ def render_synapse(labels: Sequence[int], *, size: int, seed: int, first: int = 
 def render_hippocampus(
     labels: Sequence[int], *, size: int, seed: int, first: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute what stands in for the MSD hippocampi: T1-weighted MR around one for every label.
+    """Compute what stands in for the MSD hippocampi, of one class: T1-weighted MR.
 
     Grey levels are drawn, not computed from relaxation times. As in the set, every volume is a box of its own
     size in a black cube.
-
-    Parameters
-    ----------
-    labels : sequence of int
-        One a subject; there is one class.
-    size : int
-        Side in voxels, of 64 mm.
-    seed : int
-        Seed of the population.
-    first : int
-        Number of the first subject.
 
     Returns
     -------
@@ -142,7 +75,7 @@ def render_hippocampus(
     anterior, posterior : Tensor
         bool ``(N, size, size, size)``: the two parts of the hippocampus.
     """
-    parts = [_hippocampus(Subjects([first + i], seed, dim=3), size) for i in range(len(labels))]
+    parts = [_hippocampus(Subjects([number], seed, dim=3), size) for number in numbered(labels, first)]
     images, anterior, posterior = (torch.cat(part) for part in zip(*parts, strict=True))
     return (images.clamp(0, 1) * 255).round().byte(), anterior, posterior
 
@@ -156,14 +89,11 @@ def _chunks(
     first: int,
 ) -> Tensor:
     """Return uint8 volumes of what ``draw`` gives, ``(n, 1, *space)`` in [0, 1], a few at a time."""
-    checked("volume", None, size=size, seed=seed, labels=labels, classes=classes, first=first, dim=3)
-    volumes = torch.empty(len(labels), size, size, size, dtype=torch.uint8)
-    for start in range(0, len(labels), CHUNK):
-        chunk = labels[start : start + CHUNK]
-        subjects = Subjects(range(first + start, first + start + len(chunk)), seed, dim=3)
-        drawn = draw(subjects, torch.tensor(chunk).view(-1, 1, 1, 1), size)
-        volumes[start : start + CHUNK] = (drawn[:, 0].clamp(0, 1) * 255).round().byte()
-    return volumes
+    asked = checked(
+        "volume", numbered(labels, first), size=size, seed=seed, labels=labels, classes=classes, dim=3
+    )
+    drawn = [draw(own, kinds.view(-1, 1, 1, 1), size)[:, 0] for own, kinds in asked.parts(CHUNK)]
+    return (torch.cat(drawn).clamp(0, 1) * 255).round().byte()
 
 
 def _shape(inside: Tensor, factor: int) -> Tensor:

@@ -35,32 +35,25 @@ from medgan_course.data.phantom.common import (
     checked,
     fineness,
     grid,
-    one_each,
+    lesion_rows,
+    numbered,
+    one_of,
     paint,
     shares,
 )
 from medgan_course.data.phantom.strokes import strokes
 from medgan_course.data.scale import Scale
-from medgan_course.errors import CourseError
 
 FOV = 18.0
 CONTRASTS = ("rgb",)
-SCALE = Scale(0.0, 1.0, "of the camera's brightest, sRGB-encoded")
-KINDS = (
+RGB_SCALE = Scale(0.0, 1.0, "of the camera's brightest, sRGB-encoded")
+CLASSES = (
     "naevus", "melanoma", "seborrhoeic keratosis", "basal cell carcinoma", "actinic keratosis",
     "dermatofibroma", "vascular lesion",
 )  # fmt: skip
-NAEVUS, MELANOMA, KERATOSIS, CARCINOMA, ACTINIC, FIBROMA, VASCULAR = range(len(KINDS))
+NAEVUS, MELANOMA, KERATOSIS, CARCINOMA, ACTINIC, FIBROMA, VASCULAR = range(len(CLASSES))
 USUAL = 3  # of them, from which subjects without a label have one
-DERMAMNIST = (
-    ACTINIC,
-    CARCINOMA,
-    KERATOSIS,
-    FIBROMA,
-    MELANOMA,
-    NAEVUS,
-    VASCULAR,
-)  # in the order of its labels
+DERMAMNIST = (ACTINIC, CARCINOMA, KERATOSIS, FIBROMA, MELANOMA, NAEVUS, VASCULAR)  # as its labels
 TISSUES = ("ruler", "hair", "lesion", "skin")
 RULER, HAIR, LESION, SKIN = range(len(TISSUES))
 LESION_COLUMNS = ("present", "x", "y", "radius")
@@ -124,19 +117,9 @@ def phantoms(
 
     Parameters
     ----------
-    subjects : iterable of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16.
-    seed : int
-        Seed of the population.
-    labels : iterable of int, optional
-        The kind of lesion of each, a position in :data:`KINDS`; left out, naevus, melanoma or seborrhoeic
-        keratosis, equally often. It changes nothing but the lesion.
-    contrasts : sequence of str
-        "rgb", or none for the truth alone.
-    device : torch.device or str, optional
-        Where to compute.
+    subjects, size, seed, labels, contrasts, device
+        As of all families; see :mod:`medgan_course.data.phantom.common`. Labels left out are
+        naevus, melanoma or seborrhoeic keratosis, equally often.
     cameras : int, or iterable of int, optional
         The camera of all or of each, a position in :data:`CAMERAS`; left out, drawn. It changes nothing else.
 
@@ -147,41 +130,21 @@ def phantoms(
         ``tissues`` what is seen. Rows of ``lesions``:
         :data:`LESION_COLUMNS`. Severity is how irregular a melanoma is, 0 for all others. ``facts``:
         ``camera``, ``ita`` (degrees, of the bare skin before the camera), ``hairs``, ``ruler`` (0 or 1).
-
-    Raises
-    ------
-    CourseError
-        If a subject, kind, camera, size, seed or contrast is none; see :func:`~.common.checked`.
     """
     asked = checked(
-        "skin", subjects, size=size, seed=seed, labels=labels, classes=KINDS,
-        contrasts=contrasts, known=CONTRASTS,
+        "skin", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
+        contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
-    used = None if cameras is None else one_each("cameras", cameras, len(asked), 0, len(CAMERAS) - 1)
-    if used is not None and (used != used.round()).any():
-        raise CourseError(f"cameras are whole numbers from 0 to {len(CAMERAS) - 1}: positions in CAMERAS.")
-    parts = []
-    for start in range(0, len(asked), CHUNK):
-        part = slice(start, start + CHUNK)
-        own = Subjects(asked.numbers[part], seed, device=device)
-        parts.append(_computed(own, size, asked.labels and asked.labels[part],
-                               None if used is None else used[part].long(), asked.contrasts))  # fmt: skip
-    return Phantoms.joined(parts)
+    parts = asked.parts(CHUNK, one_of("cameras", cameras, len(asked), CAMERAS))
+    return Phantoms.joined([_part(own, kinds, camera, size, asked.contrasts) for own, kinds, camera in parts])
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
-    """Compute what stands in for DermaMNIST: a lesion for every label, uint8 ``(N, size, size, 3)``.
-
-    Raises
-    ------
-    CourseError
-        If a label, the size, the seed or the first subject is none.
-    """
-    classes = [KINDS[kind] for kind in DERMAMNIST]
-    asked = checked("skin", None, size=size, seed=seed, labels=labels, classes=classes, first=first)
+    """Compute what stands in for DermaMNIST: a lesion for each label, a position in :data:`DERMAMNIST`."""
+    classes = [CLASSES[kind] for kind in DERMAMNIST]
+    asked = checked("skin", numbered(labels, first), size=size, seed=seed, labels=labels, classes=classes)
     kinds = [DERMAMNIST[label] for label in asked.labels or ()]
-    made = phantoms(asked.numbers, size=size, seed=seed, labels=kinds)
-    return bytes_of(made.images["rgb"]).movedim(1, -1)
+    return bytes_of(phantoms(asked.numbers, size=size, seed=seed, labels=kinds).images["rgb"])
 
 
 def typology_angle(light: Tensor) -> Tensor:
@@ -210,14 +173,14 @@ def _encoded(light: Tensor) -> Tensor:
     return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp_min(1e-6) ** (1 / 2.4) - 0.055)
 
 
-def _computed(
-    u: Subjects, size: int, labels: Sequence[int] | None, cameras: Tensor | None, contrasts: Sequence[str]
+def _part(
+    u: Subjects, labels: Tensor | None, cameras: Tensor | None, size: int, contrasts: Sequence[str]
 ) -> Phantoms:
     n, factor = len(u), fineness(size, FINE)
     side = size * factor
     drawn = u.each(2, 0, 1)
-    kind = (drawn[:, 0] * USUAL).long() if labels is None else torch.tensor(list(labels), device=u.device)
-    camera = (drawn[:, 1] * len(CAMERAS)).long() if cameras is None else cameras.to(u.device)
+    kind = (drawn[:, 0] * USUAL).long() if labels is None else labels
+    camera = (drawn[:, 1] * len(CAMERAS)).long() if cameras is None else cameras
 
     def only(*kinds: int) -> Tensor:
         return torch.isin(kind, torch.tensor(kinds, device=u.device)).view(n, 1, 1)
@@ -329,18 +292,17 @@ def _computed(
     photograph = (2 * (_encoded(light) + noise) - 1).clamp(-1, 1)
 
     bare = colour(BARE) * torch.exp(-tone[:, None] * colour(MELANIN) - flush[:, None] * colour(BLOOD))
-    where = [torch.ones_like(at_x), at_x, at_y, radius]
     return Phantoms(
         images={name: photograph for name in contrasts},
-        scales={name: SCALE for name in contrasts},
+        scales={name: RGB_SCALE for name in contrasts},
         tissue_names=TISSUES,
         tissues=shares(painted, len(TISSUES), factor),
         lesion=avg_pool2d(inside[:, None].float(), factor) >= 0.5,
         lesion_columns=LESION_COLUMNS,
-        lesions=torch.stack(where, dim=-1)[:, 0],
+        lesions=lesion_rows(torch.ones_like(at_x), at_x, at_y, radius),
         labels=kind,
         severity=severity[:, 0, 0],
-        subject=torch.tensor(u.numbers, device=u.device),
+        subject=u.numbers,
         seed=u.seed,
         facts={"camera": camera, "ita": typology_angle(bare[..., 0, 0]), "hairs": hairs, "ruler": ruled},
     )

@@ -36,6 +36,7 @@ from medgan_course.data.phantom.common import (
     checked,
     fineness,
     grid,
+    lesion_rows,
     one_each,
     tissue_table,
 )
@@ -43,10 +44,10 @@ from medgan_course.data.scale import Scale
 
 CLASSES = ("no fracture", "fracture")
 CONTRASTS = ("xray", "xray_cast")
-DEPTH = Scale(0.0, 3.4, "optical depth")
+XRAY_SCALE = Scale(0.0, 3.4, "optical depth")
 FOV = 112.0  # mm, the side of the image
 ENERGY = 40  # keV
-COLUMNS = ("present", "x", "y", "bone", "kind", "displacement", "angle")
+LESION_COLUMNS = ("present", "x", "y", "bone", "kind", "displacement", "angle")
 KINDS = ("transverse", "oblique", "buckle")
 TISSUES = ("air", "soft tissue", "radius", "ulna", "hand")
 MATERIALS = ("adipose", "muscle", "spongy", "bone")
@@ -81,8 +82,7 @@ METACARPALS = (
 
 def attenuation(energy: int) -> dict[str, float]:
     r"""Return the linear attenuation coefficient :math:`\mu` (1/cm) of every material at 40 or 60 keV."""
-    table = tissue_table("tissues_xray.toml")
-    return {name: row["density"] * row[f"mu{energy}"] for name, row in table.items()}
+    return {name: row["density"] * row[f"mu{energy}"] for name, row in tissue_table("xray").items()}
 
 
 def transmission(depth: Tensor) -> Tensor:
@@ -117,81 +117,57 @@ def tube(x: Tensor, a: Tensor, b: Tensor, turn: Tensor) -> Tensor:
 
 
 def phantoms(
-    subjects: Sequence[int],
+    subjects: Iterable[int],
     *,
     size: int,
     seed: int,
-    labels: Sequence[int] | None = None,
+    labels: Iterable[int] | None = None,
     contrasts: Sequence[str] = CONTRASTS,
-    severity: float | Iterable[float] | None = None,
     device: torch.device | str | None = None,
+    severity: float | Iterable[float] | None = None,
 ) -> Phantoms:
-    """Compute an X-ray of every subject's forearm.
+    """Compute an X-ray of every subject's forearm, :data:`FOV` wide.
 
-    Subject ``i`` of ``seed`` is the same child in the same pose whatever the size, the batch and the
-    contrasts; a fracture, the cast and the bone age change nothing else about them.
+    A fracture, the cast and the bone age change nothing else about them.
 
     Parameters
     ----------
-    subjects : sequence of int
-        Numbers of the subjects, from 0.
-    size : int
-        Image side in pixels, at least 16, of :data:`FOV`.
-    seed : int
-        Seed of the population.
-    labels : sequence of int, optional
-        0 no fracture, 1 fracture. Left out, everyone has their own, half and half.
-    contrasts : sequence of str
-        Some of "xray", "xray_cast".
+    subjects, size, seed, labels, contrasts, device
+        As of all families; see :mod:`medgan_course.data.phantom.common`.
     severity : float, or one for each subject, optional
         How far the bones have ripened, in [0, 1]. Left out, everyone has their own.
-    device : torch.device or str, optional
-        Where the images are computed. Default: the CPU.
 
     Returns
     -------
     Phantoms
-        Optical depth on the scale :data:`DEPTH`. A pixel's tissue is the first bone that its ray meets
+        Optical depth on the scale :data:`XRAY_SCALE`. A pixel's tissue is the first bone that its ray meets
         (radius, ulna, hand), else soft tissue or air. The lesion table gives the fracture's place (mm), bone
         (0 radius, 1 ulna), kind (a position in :data:`KINDS`), the displacement of its edges (mm) and the
         angle between its parts (rad). Facts: ``"bone_age"`` in years (2 to 18); ``"growth_plate"``, the width
         of the radius's growth plate (mm); ``"view"`` (0 from behind, 1 from the side); ``"turn"`` (rad);
         ``"cast"`` (a position in :data:`CASTS`); ``"thickness"`` ``(N, 4, size, size)``, that of each of
         :data:`MATERIALS` along every ray without the cast (cm); ``"cast_thickness"`` ``(N, 1, size, size)``.
-
-    Raises
-    ------
-    CourseError
-        If there is no such contrast or label, the size is too small, or there is nobody.
     """
     asked = checked(
         "forearm", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
-        contrasts=contrasts, known=CONTRASTS,
+        contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
-    given, n = asked.labels, len(asked)
-    ripe = None if severity is None else one_each("severity", severity, n, 0, 1).tolist()
-    parts = []
-    for start in range(0, n, CHUNK):
-        part = slice(start, start + CHUNK)
-        own = Subjects(asked.numbers[part], seed, device=device)
-        parts.append(_part(own, given and given[part], ripe and ripe[part], size, asked.contrasts))
-    return Phantoms.joined(parts)
+    ripe = None if severity is None else one_each("severity", severity, len(asked), 0, 1)
+    return Phantoms.joined(
+        [_part(own, kinds, age, size, asked.contrasts) for own, kinds, age in asked.parts(CHUNK, ripe)]
+    )
 
 
 def _part(
-    subjects: Subjects,
-    labels: Sequence[int] | None,
-    severity: Sequence[float] | None,
-    size: int,
-    contrasts: Sequence[str],
+    subjects: Subjects, labels: Tensor | None, severity: Tensor | None, size: int, contrasts: Sequence[str]
 ) -> Phantoms:
     device, n = subjects.device, len(subjects)
     factor = fineness(size, FINE)
     side = size * factor
     u, v = grid(side, FOV, device=device)
     chance, own = subjects.each(1, 0, 1)[:, 0], subjects.uniform(0, 1)
-    label = (chance < 0.5).long() if labels is None else torch.tensor(labels, device=device)
-    ripe = own if severity is None else torch.tensor(severity, device=device).view(-1, 1, 1)
+    label = (chance < 0.5).long() if labels is None else labels
+    ripe = own if severity is None else severity.view(-1, 1, 1)
 
     # Pose: in the plane, and about the axis of the forearm.
     mirror = torch.where(subjects.uniform(0, 1) < 0.5, -1.0, 1.0)
@@ -244,15 +220,15 @@ def _part(
     }
     return Phantoms(
         images=images,
-        scales={name: DEPTH for name in images},
+        scales={name: XRAY_SCALE for name in images},
         tissue_names=TISSUES,
         tissues=pooled["regions"],
         lesion=pooled["near"] >= 0.5,
-        lesion_columns=COLUMNS,
+        lesion_columns=LESION_COLUMNS,
         lesions=fracture["table"],
         labels=label,
         severity=ripe.view(n),
-        subject=torch.tensor(subjects.numbers, device=device),
+        subject=subjects.numbers,
         seed=subjects.seed,
         facts={
             "bone_age": 2 + 16 * ripe.view(n),
@@ -280,7 +256,7 @@ def _film(subjects: Subjects, depth: Tensor, factor: int) -> Tensor:
     mean = photons * (primary + share * spread)
     # Poisson counts, which are nearly Gaussian at hundreds of photons a pixel.
     counts = (mean + mean.sqrt() * subjects.normal(1, size, size)).clamp_min(1)
-    return DEPTH.normalised(-torch.log(counts / (photons * (1 + share))))
+    return XRAY_SCALE.normalised(-torch.log(counts / (photons * (1 + share))))
 
 
 # Anatomy
@@ -383,7 +359,6 @@ def _bones(
     lean = torch.where(kind == 1, 0.5 + 0.5 * draw[3], 0.12 * (draw[3] - 0.5)) * signs
     both = ill & (draw[4] < 0.35)
     places = torch.where(buckle, 19 + 9 * draw[5], 17 + 30 * draw[5]), 15 + 34 * draw[6]
-    broken = torch.cat([ill.view(n, 1), both.view(n, 1)], dim=1)
 
     parts, near, centres = [], [], []
     for bone in range(2):
@@ -405,24 +380,15 @@ def _bones(
         at = torch.stack([(y - place).abs().flatten(1).argmin(dim=1)], dim=1)
         centres.append((centre + torch.zeros_like(y)).flatten(1).gather(1, at))
 
-    columns = [
-        torch.stack(
-            [
-                broken[:, bone].float(),
-                centres[bone][:, 0],
-                places[bone].view(n),
-                torch.full((n,), float(bone), device=x.device),
-                kind.view(n).float(),
-                shift.view(n).abs(),
-                (shift / places[bone]).view(n).abs().atan(),
-            ],
-            dim=1,
+    table = [
+        lesion_rows(
+            hurt, centres[bone], places[bone], torch.full_like(shift, bone), kind, shift.abs(),
+            (shift / places[bone]).abs().atan(),
         )
-        for bone in range(2)
-    ]
-    table = torch.stack(columns, dim=1) * broken[..., None]
+        for bone, hurt in enumerate((ill, both))
+    ]  # fmt: skip
     parts.append(_hand(subjects, x, y, turn, ripe, slim))
-    return parts, {"table": table, "near": torch.stack(near, dim=1)}, plate
+    return parts, {"table": torch.cat(table, dim=1), "near": torch.stack(near, dim=1)}, plate
 
 
 def _long(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from medgan_course.data.phantom import nodule
+from medgan_course.data.phantom.common import tissue_table
 from medgan_course.errors import CourseError
 
 
@@ -149,7 +150,7 @@ def test_wrong_arguments():
 
 
 def test_every_number_of_the_table_has_a_source():
-    for name, tissue in nodule.table().items():
+    for name, tissue in tissue_table("lung").items():
         assert set(tissue) == {"hu", "spread", "source"}, name
 
 

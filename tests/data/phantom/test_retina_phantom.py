@@ -193,7 +193,7 @@ def test_subjects_differ():
         ({"labels": [1, 2]}, "give one for each"),
         ({"eyes": [0, 1]}, "1 subjects but 2 of eyes"),
         ({"eyes": [2]}, "from 0 to 1"),
-        ({"eyes": [0.5]}, "left"),
+        ({"eyes": [0.5]}, "whole numbers from 0 to 1"),
         ({"field": 0}, "field is 0"),
         ({"size": 0}, "size is 0"),
         ({"subjects": []}, "no subjects"),
