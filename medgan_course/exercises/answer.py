@@ -1,11 +1,12 @@
 """Ask an answer: run the student's code safely, and say in a sentence what came of it."""
 
+import math
 import random
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medgan_course.errors import CourseError
 
@@ -97,6 +98,119 @@ class Answer:
                     "so compute a new tensor instead."
                 )
         return result
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Return the answer, which must be the function ``name`` itself, not what it returns.
+
+        Raises
+        ------
+        CheckFailed
+            If it is anything else.
+        """
+        if not callable(self.value) or isinstance(self.value, nn.Module | type):
+            raise CheckFailed(f"Hand in the function `{name}` itself; this is {kind(self.value)}.")
+        return self.value
+
+    def tensor(
+        self,
+        what: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        shape: Sequence[int] | None = None,
+        **named: Any,
+    ) -> Tensor:
+        """Return what :meth:`call` returns, which must be a tensor of finite numbers, of ``shape`` if given.
+
+        Raises
+        ------
+        CheckFailed
+            As :meth:`call`, or if it is something else.
+        """
+        result = self.call(what, function, *arguments, **named)
+        if not isinstance(result, Tensor):
+            forgotten = ": is a return missing?" if result is None else "."
+            raise CheckFailed(f"{what} must return a tensor, but returns {kind(result)}{forgotten}")
+        if shape is not None and tuple(result.shape) != tuple(shape):
+            raise CheckFailed(
+                f"{what} must return shape {tuple(shape)}, but returns {tuple(result.shape)}: follow the "
+                "shape from line to line."
+            )
+        if not result.isfinite().all():
+            raise CheckFailed(
+                f"{what} returns values that are not finite: look for a log or a division by 0."
+            )
+        return result
+
+    def number(self, what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> float:
+        """Return what :meth:`call` returns as a float; it must be one finite number, also of torch or NumPy.
+
+        Raises
+        ------
+        CheckFailed
+            As :meth:`call`, or if it is something else.
+        """
+        result = self.call(what, function, *arguments, **named)
+        shape = getattr(result, "shape", ())
+        if math.prod(shape) != 1:
+            raise CheckFailed(f"{what} must return one number, but returns shape {tuple(shape)}.")
+        try:
+            value = float(result.item() if hasattr(result, "item") else result)
+        except (TypeError, ValueError):
+            forgotten = ": is a return missing?" if result is None else "."
+            raise CheckFailed(f"{what} must return a number, but returns {kind(result)}{forgotten}") from None
+        if isinstance(result, bool | str) or not math.isfinite(value):
+            raise CheckFailed(f"{what} must return a finite number, but returns {result!r}.")
+        return value
+
+
+def kind(value: Any) -> str:
+    """Return what ``value`` is, for a sentence: ``"a list"``, ``"an int"``, ``"None"``."""
+    name = type(value).__name__
+    return "None" if value is None else f"a{'n' * (name[0].lower() in 'aeiou')} {name}"
+
+
+def close(value: float | Tensor, expected: float | Tensor) -> bool:
+    """Say whether two numbers, or tensors of one shape, are equal to about three digits."""
+    found, wanted = (torch.as_tensor(each).detach().double() for each in (value, expected))
+    return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def compare(
+    found: float | Tensor,
+    right: float | Tensor,
+    mistakes: Mapping[str, float | Tensor],
+    *,
+    seen: str,
+    otherwise: str,
+) -> None:
+    """Hold a result against the right one, and if it is not that, against what the usual mistakes give.
+
+    Parameters
+    ----------
+    found, right : float or Tensor
+        Of one shape.
+    mistakes : mapping of str to float or Tensor
+        Sentence parts that follow "it looks as if", with what each mistake gives. Choose the input so that no
+        two agree.
+    seen : str
+        On what: the beginning of the sentence, such as ``"On two images, "``.
+    otherwise : str
+        Where to look when none of them fits: a full sentence.
+
+    Raises
+    ------
+    CheckFailed
+        If ``found`` is not ``right``.
+    """
+    if close(found, right):
+        return
+    reason = next((reason for reason, wrong in mistakes.items() if close(found, wrong)), None)
+    if reason is not None:
+        raise CheckFailed(f"{seen}it looks as if {reason}.")
+    value = (
+        f"{float(found):.4g}" if torch.as_tensor(found).numel() == 1 else "another tensor than it should be"
+    )
+    raise CheckFailed(f"{seen}the result is {value}, which is not right. {otherwise}")
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise
+from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, kind
 from medgan_course.exercises.recorded_runs import TERMS, recorded_runs
 
 Z_DIM = 64
@@ -25,19 +25,15 @@ def _network(answer: Answer, name: str, *arguments: Any) -> nn.Module:
     written = f"{name}({', '.join(map(str, arguments))})"
     if not isinstance(built, nn.Module):
         if not callable(built):
-            raise CheckFailed(f"Hand in the function `{name}` itself; this is {_kind(built)}.")
+            raise CheckFailed(f"Hand in the function `{name}` itself; this is {kind(built)}.")
         built = answer.call(written, built, *arguments)
     if not isinstance(built, nn.Module):
         forgotten = ": is a return missing?" if built is None else "."
         raise CheckFailed(
-            f"{written} must return a network (an nn.Module), but returns {_kind(built)}{forgotten}"
+            f"{written} must return a network (an nn.Module), but returns {kind(built)}{forgotten}"
         )
     # A copy, so that the check leaves the student's own network as it was.
     return answer.call("copy.deepcopy of the network", deepcopy, built)
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _weights(net: nn.Module) -> int:
@@ -50,7 +46,7 @@ def _check_images(answer: Answer, net: nn.Module, size: int) -> None:
     with _watched(net) as layers:
         images = answer.call("the generator, on latents (8, 64, 1, 1),", net, z)
     if not isinstance(images, Tensor):
-        raise CheckFailed(f"The generator must return a tensor of images, but returns {_kind(images)}.")
+        raise CheckFailed(f"The generator must return a tensor of images, but returns {kind(images)}.")
     wanted = (8, 1, size, size)
     if images.shape != wanted:
         raise CheckFailed(_shape_advice(tuple(images.shape), wanted))
@@ -207,7 +203,7 @@ def _penalty(answer: Answer, critic: nn.Module, real: Tensor, fake: Tensor) -> T
         raise CheckFailed("gradient_penalty returns None: is a return missing?")
     if not isinstance(value, Tensor):
         raise CheckFailed(
-            f"gradient_penalty returns {_kind(value)}, through which no gradient can reach the critic: "
+            f"gradient_penalty returns {kind(value)}, through which no gradient can reach the critic: "
             "return a tensor."
         )
     if value.numel() != 1:
@@ -218,8 +214,7 @@ def _penalty(answer: Answer, critic: nn.Module, real: Tensor, fake: Tensor) -> T
 
 
 def _check_gradient_penalty(answer: Answer) -> str:
-    if not callable(answer.value) or isinstance(answer.value, nn.Module):
-        raise CheckFailed(f"Hand in the function `gradient_penalty` itself; this is {_kind(answer.value)}.")
+    answer.function("gradient_penalty")
     _check_mixing(answer)
     for shape in ((1, 8, 8), (3, 6, 9), (1, 28, 28)):
         _check_values(answer, shape)
@@ -270,52 +265,43 @@ def _check_values(answer: Answer, shape: tuple[int, ...]) -> None:
             "The call left gradients in the critic's weights, which would be added to those of its cost: "
             "ask for the gradient with respect to the images only."
         )
-    norms = torch.tensor(slopes)
-    pixels = math.prod(shape)
-    if not _close(value, _mean_square(norms - 1)):
-        direction = critic.direction.detach()
-        # What the usual mistakes give on these images.
-        mistakes = {
-            (norms.mean() - 1).square().item(): "the norms are averaged before 1 is taken off and squared",
-            (norms.norm() - 1).square().item(): "the norm runs over the whole batch and not over each sample",
-            _mean_square(norms / len(slopes) - 1): "the scores are averaged before they are differentiated, "
-            "so every gradient is divided by the batch size",
-            _mean_square(
+    norms, direction = torch.tensor(slopes), critic.direction.detach()
+    root = math.sqrt(math.prod(shape))
+    each_pixel = norms[:, None, None, None] * direction.abs()
+    compare(
+        value,
+        _mean_square(norms - 1),
+        {
+            "the norms are averaged before 1 is taken off and squared": (norms.mean() - 1).square(),
+            "the norm runs over the whole batch and not over each sample": (norms.norm() - 1).square(),
+            "the scores are averaged before they are differentiated, so every gradient is divided by the "
+            "batch size": _mean_square(norms / len(slopes) - 1),
+            "slopes below 1 cost nothing, but the penalty is two-sided": _mean_square(
                 (norms - 1).clamp(min=0)
-            ): "slopes below 1 cost nothing, but the penalty is two-sided",
-            _mean_square(norms): "slope 1, and not slope 0, must cost nothing",
-            (norms - 1).abs().mean().item(): "the distance from 1 is not squared",
-            (norms - 1).mean().item(): "the distance from 1 is not squared",
-            (norms - 1).square().sum().item(): "the samples' penalties are added up and not averaged",
-            10 * _mean_square(norms - 1): "it holds the weight 10, which belongs to the caller",
-            _mean_square(norms.square() - 1): "the norm is squared before 1 is taken off: a root is missing",
-            _mean_square(
-                norms / math.sqrt(pixels) - 1
-            ): "the norm is a mean over the pixels where a sum is wanted",
-            _mean_square(norms[:, None, None, None] * direction.abs() - 1): "every pixel has its own norm, "
-            "but the norm runs over all pixels of a sample",
-            _mean_square(
-                norms[:, None, None] * direction.norm(dim=0) - 1
-            ): "the norm runs over the channels only, but all pixels of a sample belong to it",
-            _mean_square(
-                norms[:, None, None] * direction.norm(dim=-1) - 1
-            ): "the norm runs over one axis only, but all pixels of a sample belong to it",
-            _mean_square(
+            ),
+            "slope 1, and not slope 0, must cost nothing": _mean_square(norms),
+            "the distance from 1 is not squared, but its size is taken": (norms - 1).abs().mean(),
+            "the distance from 1 is not squared": (norms - 1).mean(),
+            "the samples' penalties are added up and not averaged": (norms - 1).square().sum(),
+            "it holds the weight 10, which belongs to the caller": 10 * _mean_square(norms - 1),
+            "the norm is squared before 1 is taken off: a root is missing": _mean_square(norms.square() - 1),
+            "the norm is a mean over the pixels where a sum is wanted": _mean_square(norms / root - 1),
+            "every pixel has its own norm, but the norm runs over all pixels of a sample": _mean_square(
+                each_pixel - 1
+            ),
+            "the norm runs over the channels only, but all pixels of a sample belong to it": _mean_square(
+                each_pixel.norm(dim=1) - 1
+            ),
+            "the norm runs over one axis only, but all pixels of a sample belong to it": _mean_square(
+                each_pixel.norm(dim=-1) - 1
+            ),
+            "the absolute values are added up, but the norm is Euclidean": _mean_square(
                 norms * direction.abs().sum() - 1
-            ): "the absolute values are added up, but the norm is Euclidean",
-        }
-        reason = next((reason for wrong, reason in mistakes.items() if _close(value, wrong)), None)
-        seen = f"On {'x'.join(map(str, shape))} images, where half of the slopes are 0.5 and half are 4, "
-        if reason is None:
-            raise CheckFailed(
-                f"{seen}the penalty is {value:.3g}, which is not right: "
-                "check by hand what slope 1 and slope 3 should cost, then compare."
-            )
-        raise CheckFailed(f"{seen}it looks as if {reason}.")
-
-
-def _close(value: float, expected: float) -> bool:
-    return math.isclose(value, expected, rel_tol=1e-3, abs_tol=1e-4)
+            ),
+        },
+        seen=f"On {'x'.join(map(str, shape))} images, where half of the slopes are 0.5 and half are 4, ",
+        otherwise="Check by hand what slope 1 and slope 3 should cost, then compare.",
+    )
 
 
 def _mean_square(values: Tensor) -> float:
@@ -372,7 +358,7 @@ def _check_diagnosis(answer: Answer) -> str:
     given = answer.call("diagnosis()", answer.value) if callable(answer.value) else answer.value
     if not isinstance(given, dict):
         raise CheckFailed(
-            f'A diagnosis is a dictionary such as {{"A": (label, term), ...}}; this is {_kind(given)}.'
+            f'A diagnosis is a dictionary such as {{"A": (label, term), ...}}; this is {kind(given)}.'
         )
     if set(given) != set(runs):
         raise CheckFailed(

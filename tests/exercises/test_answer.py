@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -238,3 +239,73 @@ def test_an_unknown_exercise_is_answered_with_the_nearest(call):
         call("04.3x")
     with pytest.raises(CourseError, match=r"there are 04\.1, "):
         call(None)
+
+
+def ask(method, function, *arguments, **named):
+    return getattr(answer.Answer(function, "Exercise 9.9"), method)("f(x)", function, *arguments, **named)
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        (None, r"f\(x\) must return a tensor, but returns None: is a return missing\?"),
+        (3.0, "must return a tensor, but returns a float"),
+        ([1, 2], "must return a tensor, but returns a list"),
+        (torch.zeros(2, 1), r"must return shape \(2,\), but returns \(2, 1\)"),
+        (torch.tensor([0.0, float("nan")]), "values that are not finite"),
+    ],
+)
+def test_what_is_no_tensor_of_the_shape_is_said(returned, sentence):
+    with pytest.raises(CheckFailed, match=sentence):
+        ask("tensor", lambda: returned, shape=(2,))
+
+
+def test_a_tensor_of_the_shape_is_returned_as_it_is():
+    found = torch.tensor([1.0, 2.0])
+    assert ask("tensor", lambda: found, shape=[2]) is found
+    assert ask("tensor", lambda x: x + 1, found).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "returned", [2, 2.0, torch.tensor(2.0), torch.tensor([[2]]), np.float64(2), np.array([2.0])]
+)
+def test_one_number_may_come_in_any_form(returned):
+    assert ask("number", lambda: returned) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        (None, r"must return a number, but returns None: is a return missing\?"),
+        ("2", "must return a finite number, but returns '2'"),
+        (True, "must return a finite number, but returns True"),
+        (float("inf"), "must return a finite number, but returns inf"),
+        ({}, "must return a number, but returns a dict"),
+        (torch.zeros(3), r"must return one number, but returns shape \(3,\)"),
+        (torch.tensor(1j), "must return a number, but returns a Tensor"),
+    ],
+)
+def test_what_is_no_number_is_said(returned, sentence):
+    with pytest.raises(CheckFailed, match=sentence):
+        ask("number", lambda: returned)
+
+
+@pytest.mark.parametrize("value", [None, 3, torch.zeros(1), nn.ReLU(), nn.ReLU])
+def test_what_is_no_function_is_said(value):
+    with pytest.raises(CheckFailed, match="Hand in the function `f` itself; this is "):
+        answer.Answer(value, "Exercise 9.9").function("f")
+
+
+def test_a_result_is_compared_with_the_right_one_and_with_what_mistakes_give():
+    mistakes = {"the sum is taken": 6.0, "the sign is wrong": -2.0}
+    told = {"seen": "On 1, 2, 3 ", "otherwise": "Look at the mean."}
+    answer.compare(2.0002, 2.0, mistakes, **told)
+    answer.compare(torch.tensor(2.0), 2.0, mistakes, **told)
+    with pytest.raises(CheckFailed, match=r"^On 1, 2, 3 it looks as if the sum is taken\.$"):
+        answer.compare(6.0001, 2.0, mistakes, **told)
+    with pytest.raises(
+        CheckFailed, match=r"^On 1, 2, 3 the result is 5, which is not right\. Look at the mean"
+    ):
+        answer.compare(5.0, 2.0, mistakes, **told)
+    with pytest.raises(CheckFailed, match="the result is another tensor than it should be"):
+        answer.compare(torch.zeros(2), torch.ones(2), {"the order is turned": torch.zeros(3)}, **told)
