@@ -10,26 +10,17 @@ arms take turns, and the table gives medians over the rounds. Needs ``pip instal
 
 import importlib
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 
-from benchmarks.measure import measure
-from medgan_course.errors import CourseError
+from benchmarks.measure import alone, keep, measure
 from medgan_course.viz.table import Table
-from medgan_course.writing import replacing
 
 ROWS = ("dcgan", "pix2pix", "cyclegan", "volumes")
-LIBRARIES = ("medgan-course", "torch", "torchvision", "monai", "medmnist", "accelerate", "lightning")
 
 
 @click.command(help=__doc__.partition("\n")[0])
@@ -65,7 +56,9 @@ def main(
         for round_ in range(rounds):
             for arm in arms:
                 options = {"row": name, "arm": arm, "warm-up": warm_up, "steps": steps, "threads": threads}
-                measured[name][arm].append(_alone(options | {"device": device}, threads))
+                measured[name][arm].append(
+                    alone("benchmarks.training", options | {"device": device}, threads)
+                )
                 click.echo(f"round {round_ + 1} of {rounds}: {name}, {arm}", err=True)
         click.echo(f"{table(_row(name).TITLE, measured[name])}\n")
     if out is not None:
@@ -75,14 +68,8 @@ def main(
             "warm_up": warm_up,
             "steps": steps,
             "threads": threads,
-            "device": torch.cuda.get_device_name() if device == "cuda" else _processor(),
-            "versions": {name: _version(name) for name in LIBRARIES},
-            "python": platform.python_version(),
-            "made": datetime.now(UTC).date().isoformat(),
-            "command": "python -m benchmarks.training " + " ".join(sys.argv[1:]),
         }
-        with replacing(out) as partial:
-            partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        keep(out, "benchmarks.training", device, facts)
         click.echo(f"Wrote {out}.")
 
 
@@ -107,30 +94,6 @@ def table(title: str, arms: dict[str, list[dict[str, float]]]) -> Table:
 
 def _row(name: str) -> Any:
     return importlib.import_module(f"benchmarks.{name}")
-
-
-def _alone(options: dict[str, Any], threads: int) -> dict[str, float]:
-    """Measure one arm in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.training"]
-    command += [f"--{name}={value}" for name, value in options.items()]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TQDM_DISABLE": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CourseError(f"{options['arm']} ({options['row']}) could not be measured: {done.stderr.strip()}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":
