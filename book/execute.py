@@ -56,12 +56,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Page:
-    """What became of one notebook: seconds of its last execution, why it was executed now, how it failed."""
+    """What became of one notebook: seconds of its last execution, why it was executed now, how it failed.
+
+    ``cpu_seconds`` is what its kernel computed, if it was executed now.
+    """
 
     notebook: str
     seconds: float
     reason: str = ""
     error: str = ""
+    cpu_seconds: float = 0.0
 
 
 def execute_changed(notebooks: list[str], place: Place) -> Iterator[Page]:
@@ -80,7 +84,7 @@ def execute_changed(notebooks: list[str], place: Place) -> Iterator[Page]:
     for notebook, reason in changed.items():
         print(f"{notebook} will be executed: {reason}", flush=True)
     with ProcessPoolExecutor(TOGETHER) as pool:
-        running = [pool.submit(_execute, notebook, reason, place) for notebook, reason in changed.items()]
+        running = [pool.submit(execute, notebook, reason, place) for notebook, reason in changed.items()]
         for page in as_completed(running):
             yield page.result()
 
@@ -123,7 +127,8 @@ def cache_of(place: Place):
     return get_cache(place.build / "jupyter_cache")
 
 
-def _execute(notebook: str, reason: str, place: Place) -> Page:
+def execute(notebook: str, reason: str, place: Place) -> Page:
+    """Execute ``notebook`` for ``reason``; if every cell ran, keep its outputs and what they depend on."""
     place.record(notebook).unlink(missing_ok=True)
     nb = _read(notebook, place)
     known = settings(notebook, place)
@@ -139,12 +144,12 @@ def _execute(notebook: str, reason: str, place: Place) -> Page:
     )
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "trace"
-        began = time.perf_counter()
+        began, before = time.perf_counter(), _cpu_seconds_of_kernels()
         try:
             client.execute(env=_environment(place, log))
         except (CellExecutionError, NoSuchKernel, RuntimeError, OSError) as error:
             return Page(notebook, time.perf_counter() - began, reason, _report(len(reached), error))
-        seconds = time.perf_counter() - began
+        seconds, cpu_seconds = time.perf_counter() - began, _cpu_seconds_of_kernels() - before
         files = _dependencies(log)
 
     bundle = CacheBundleIn(nb, str(place.root / notebook), data={"execution_seconds": seconds})
@@ -155,7 +160,18 @@ def _execute(notebook: str, reason: str, place: Place) -> Page:
     contents = json.dumps({"settings": known, "seconds": seconds, "files": files}, indent=1)
     unfinished.write_text(contents, encoding="utf-8")
     os.replace(unfinished, record)
-    return Page(notebook, seconds, reason)
+    return Page(notebook, seconds, reason, cpu_seconds=cpu_seconds)
+
+
+def threads() -> str:
+    """Return ``OMP_NUM_THREADS`` of a kernel: more threads than free cores make PyTorch many times slower."""
+    return os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // TOGETHER)))
+
+
+def _cpu_seconds_of_kernels() -> float:
+    """Return what the processes that this one has started and seen end have computed."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def _environment(place: Place, log: Path) -> dict[str, str]:
@@ -175,10 +191,7 @@ def _environment(place: Place, log: Path) -> dict[str, str]:
             "BOOK_TRACE": json.dumps(trace),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(TRACE), os.environ.get("PYTHONPATH")))),
             "MEDGAN_PROFILE": place.profile,
-            # More threads than free cores make PyTorch many times slower, not faster.
-            "OMP_NUM_THREADS": os.environ.get(
-                "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // TOGETHER))
-            ),
+            "OMP_NUM_THREADS": threads(),
             "TQDM_DISABLE": "1",
         }
     )

@@ -195,6 +195,12 @@ def test_failing_cell_is_named_and_nothing_is_kept(place: Place) -> None:
     assert why_execute("chapters/fails.ipynb", place)[0] == "not executed before"
 
 
+def test_the_work_of_a_kernel_is_counted(place: Place) -> None:
+    work = "import time\nwhile time.process_time() < 2:\n    pass"
+    write(place.root / "chapters" / "works.ipynb", work)
+    assert run(place, "chapters/works.ipynb").cpu_seconds >= 2
+
+
 def test_dying_kernel_is_reported(place: Place) -> None:
     write(place.root / "chapters" / "dies.ipynb", "x = 1", "import os; os._exit(1)")
     assert run(place, "chapters/dies.ipynb").error == "code cell 2: the kernel died"

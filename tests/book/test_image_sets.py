@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import atlas
+import image_sets
 import numpy as np
 import pytest
 import torch
@@ -31,12 +31,12 @@ def without_data(empty_home: Path, no_network: None) -> None:
 
 def test_a_page_is_the_card_with_pictures(only, tmp_path: Path) -> None:
     card = only("breastmnist")
-    atlas.write(tmp_path)
+    image_sets.write(tmp_path)
     page = (tmp_path / "breastmnist.md").read_text("utf-8")
     assert page.count("# BreastMNIST\n") == 1
     for content in rows(card).values():
         for item in [content] if isinstance(content, str) else content:
-            assert atlas._linked(item) in page
+            assert image_sets._linked(item) in page
     pictures = re.findall(r"```\{image\} (\S+)\n:alt: (.+)\n", page)
     assert len(pictures) == 2
     for (path, alt), name in zip(pictures, card.class_names, strict=True):
@@ -48,12 +48,12 @@ def test_a_page_is_the_card_with_pictures(only, tmp_path: Path) -> None:
 
 def test_phantoms_in_the_place_of_a_set_are_called_so(only, tmp_path: Path) -> None:
     only("breastmnist")
-    atlas.write(tmp_path)
+    image_sets.write(tmp_path)
     page = (tmp_path / "breastmnist.md").read_text("utf-8")
     assert 'class="surrogate-data" role="alert"' in page
     assert "none selected" not in page
     only("head2d")
-    atlas.write(tmp_path)
+    image_sets.write(tmp_path)
     assert "surrogate-data" not in (tmp_path / "head2d.md").read_text("utf-8")  # phantoms are what it is
 
 
@@ -66,7 +66,7 @@ def test_real_images_are_shown_where_the_file_is(tmp_path: Path, monkeypatch, em
         arrays[f"{split}_labels"] = np.repeat([0, 1], counts)[:, None]
     (empty_home / ".medmnist").mkdir()
     np.savez(empty_home / ".medmnist" / "breastmnist_64.npz", **arrays)
-    atlas.write(tmp_path)
+    image_sets.write(tmp_path)
     page = (tmp_path / "breastmnist.md").read_text("utf-8")
     assert "surrogate-data" not in page
     assert "none selected. breastmnist_64.npz in ~/.medmnist, a rebuilt copy" in page
@@ -79,12 +79,12 @@ def test_real_images_are_shown_where_the_file_is(tmp_path: Path, monkeypatch, em
 
 def test_a_licence_against_commerce_keeps_the_images_off_the_page() -> None:
     assert "NC" in catalogue.card("dermamnist").licence
-    assert not atlas.shows_real_images(catalogue.card("dermamnist"))
+    assert not image_sets.shows_real_images(catalogue.card("dermamnist"))
 
 
 def test_contrasts_are_shown_of_the_same_slices_each_in_its_window(only, tmp_path: Path) -> None:
     only("head2d")
-    shown, source = atlas.sheets(catalogue.card("head2d"))
+    shown, source = image_sets.sheets(catalogue.card("head2d"))
     assert [sheet.title for sheet in shown][:4] == ["T1", "T2", "PD", "FLAIR"]
     assert {sheet.title: sheet.scale.unit for sheet in shown}["CT"] == "HU"
     assert source == "Computed phantoms."
@@ -93,12 +93,12 @@ def test_contrasts_are_shown_of_the_same_slices_each_in_its_window(only, tmp_pat
 
 def test_a_page_is_made_anew_only_when_something_has_changed(only, tmp_path: Path, monkeypatch) -> None:
     only("breastmnist")
-    atlas.write(tmp_path)
-    monkeypatch.setattr(atlas, "sheets", lambda card: pytest.fail("drawn again"))
-    atlas.write(tmp_path)
-    monkeypatch.setattr(atlas, "_fingerprint", lambda card: "another")
+    image_sets.write(tmp_path)
+    monkeypatch.setattr(image_sets, "sheets", lambda card: pytest.fail("drawn again"))
+    image_sets.write(tmp_path)
+    monkeypatch.setattr(image_sets, "_fingerprint", lambda card: "another")
     with pytest.raises(pytest.fail.Exception, match="drawn again"):
-        atlas.write(tmp_path)
+        image_sets.write(tmp_path)
 
 
 def test_the_page_of_a_set_that_is_gone_goes(only, tmp_path: Path) -> None:
@@ -106,22 +106,22 @@ def test_the_page_of_a_set_that_is_gone_goes(only, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "gone.md").touch()
     only("breastmnist")
-    atlas.write(folder)
+    image_sets.write(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["breastmnist.md", "images", "table.txt"]
 
 
 def test_the_table_links_to_every_page() -> None:
-    table = "\n".join(atlas._table())
+    table = "\n".join(image_sets._table())
     assert re.findall(r'href="data/(\w+)\.html"', table) == catalogue.names()
 
 
 def test_the_table_scrolls_by_itself_on_a_phone() -> None:
-    lines = list(atlas._table())
+    lines = list(image_sets._table())
     assert lines[0] == '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="The image sets">'
     assert lines[-1] == "</tbody></table></div>"
 
 
 def test_positions_are_spread_over_all_there_are() -> None:
-    assert atlas._evenly(torch.arange(0, 100, 10), 4).tolist() == [0, 30, 60, 90]
-    assert atlas._evenly(torch.tensor([5, 9]), 8).tolist() == [5, 9]
-    assert atlas._evenly(torch.tensor([], dtype=torch.long), 8).tolist() == []
+    assert image_sets._evenly(torch.arange(0, 100, 10), 4).tolist() == [0, 30, 60, 90]
+    assert image_sets._evenly(torch.tensor([5, 9]), 8).tolist() == [5, 9]
+    assert image_sets._evenly(torch.tensor([], dtype=torch.long), 8).tolist() == []

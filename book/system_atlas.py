@@ -1,0 +1,181 @@
+"""The atlas of systems: what is implemented, what was claimed, what came out, and where it is explained.
+
+All of it is read when the book is built: the systems and their formulas from ``medgan_course/systems/``, the
+verdicts from the results cards, the sections from the chapters, the papers from the bibliography. Nothing is
+typed twice.
+"""
+
+import ast
+import base64
+import io
+import re
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+import torch
+from chapter_text import Piece, pieces
+from PIL import Image
+from pybtex.database import parse_file
+from sphinx.application import Sphinx
+
+from medgan_course import pretrained, systems
+from medgan_course.experiments.card import ResultsCard, table
+from medgan_course.experiments.runner import titles
+from medgan_course.nets.dcgan import Generator
+from medgan_course.viz.figures import tile
+
+# The word says it; sign and colour only help to find it.
+VERDICTS = {
+    "supported": "{bdg-success}`✓ supported`",
+    "contradicted": "{bdg-danger}`✗ contradicted`",
+    "not shown at this scale": "{bdg-muted}`– not shown at this scale`",
+}
+
+
+def page(root: Path) -> str:
+    """Return the atlas in MyST: a table of all systems, then each with its claims."""
+    found, keys = pieces(root), _keys(root / "book" / "references.bib")
+    every = titles()
+    cards = {name: [ResultsCard.read(path) for path in _paths(root, name)] for name in every}
+    sections = {name: taught(name, title, found) for name, title in every.items()}
+    lines = [*_table(every, cards, sections), ""]
+    for name, title in every.items():
+        lines += _entry(name, title, cards[name], sections[name], keys)
+    return "\n".join(lines)
+
+
+def taught(name: str, title: str, found: list[Piece]) -> Piece | None:
+    """Return the piece of a chapter where a system is explained, or None if it is in none.
+
+    That is the first one below a heading that names it; else, in the first chapter that imports it, the first
+    piece that uses it or shows its file.
+    """
+    named = re.compile(rf"(?<![\w-]){re.escape(_short(title))}s?(?![\w-])", re.IGNORECASE)
+    for piece in found:
+        if named.search(piece.section):
+            return piece
+    imports = re.compile(rf"from medgan_course\.systems import (?:\w+, )*{name}\b")
+    uses = re.compile(rf"systems/{name}\.py|(?<![\w.]){name}\.(?!py\b)|\"{name}-")
+    for chapter in dict.fromkeys(piece.chapter for piece in found):
+        inside = [piece for piece in found if piece.chapter == chapter]
+        first = next((n for n, piece in enumerate(inside) if piece.code and imports.search(piece.text)), None)
+        if first is not None:
+            return next((piece for piece in inside[first + 1 :] if uses.search(piece.text)), inside[first])
+    return None
+
+
+def picture(name: str) -> tuple[torch.Tensor, str] | None:
+    """Return images of the system's committed network and what they show, or None if there are none.
+
+    The images are ``(N, 1, H, W)`` in [-1, 1], from noise alone.
+    """
+    drawn = next((path for path in sorted(pretrained.folder().glob(f"{name}_*.json"))), None)
+    if drawn is None or name != "dcgan":  # the others need a condition
+        return None
+    net, facts = pretrained.load(drawn.stem, Generator), pretrained.card(drawn.stem)
+    with torch.no_grad():
+        images = net(net.latent(16, seed=0))
+    return (
+        images,
+        f"The first 16 images of the committed network, {images.shape[-1]} px, {facts['steps']:,} steps",
+    )
+
+
+def _paths(root: Path, name: str) -> list[Path]:
+    return sorted((root / "results").glob(f"{name}-*.json"))
+
+
+def _short(title: str) -> str:
+    """Return "DCGAN" of "S03, DCGAN (Radford, Metz & Chintala 2016)"."""
+    return title.partition(", ")[2].partition(" (")[0]
+
+
+def _heading(title: str) -> str:
+    return f"{title.partition(',')[0]} {_short(title)}"
+
+
+def _table(
+    every: dict[str, str], cards: dict[str, list[ResultsCard]], sections: dict[str, Piece | None]
+) -> Iterator[str]:
+    yield "| system | chapter | claims |"
+    yield "|---|---|---|"
+    for name, title in every.items():
+        verdicts = [claim["verdict"] for card in cards[name] for claim in card.claims]
+        counted = ", ".join(f"{verdicts.count(each)} {each}" for each in VERDICTS if each in verdicts)
+        piece = sections[name]
+        chapter = f"[{piece.number}]({piece.address})" if piece else "–"
+        yield f"| {{ref}}`{_heading(title)} <system-{name}>` | {chapter} | {counted or 'no card yet'} |"
+
+
+def _entry(
+    name: str, title: str, cards: list[ResultsCard], piece: Piece | None, keys: dict[str, str]
+) -> Iterator[str]:
+    module = f"{systems.__name__}.{name}"
+    code = (Path(systems.__file__).parent / f"{name}.py").read_text("utf-8")
+    doc = ast.get_docstring(ast.parse(code)) or ""
+    yield f"(system-{name})=\n## {_heading(title)}\n"
+    key = keys.get(_paper(doc))
+    paper = f"{{cite:t}}`{key}`" if key else title.partition("(")[2].rstrip(")")
+    where = "Not in a chapter yet"
+    if piece:
+        where = f"Taught in [chapter {piece.number}, {piece.section}]({piece.address})"
+    source = f'<a href="../_modules/{module.replace(".", "/")}.html">source</a>'
+    yield f"{paper}. {where}. Code: {{py:mod}}`systems.{name} <{module}>` ({source}).\n"
+    if drawn := picture(name):
+        yield from _figure(*drawn)
+    yield "````{dropdown} What is implemented"
+    yield f"```{{eval-rst}}\n{_idea(doc)}\n```\n````\n"
+    for card in cards:
+        for claim, row in zip(card.claims, table([card]).rows, strict=True):
+            _, metric, compared, outcome, margin, verdict, profile, data = row
+            yield f"- {VERDICTS[verdict]} {claim['statement']}\\"
+            numbers = outcome.replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
+            yield f"  {metric}, {compared}: **{numbers}**, claimed: {margin}. {profile}; {data}.\n"
+    if not cards:
+        yield f"No card yet: `medgan run {name}`.\n"
+
+
+def _figure(images: torch.Tensor, what: str) -> Iterator[str]:
+    pixels = torch.from_numpy(tile(images, 8)).mul(255).round().byte().numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "webp", quality=80)
+    data = base64.b64encode(file.getvalue()).decode()
+    yield f'<img class="course-picture" alt="{escape(what)}." src="data:image/webp;base64,{data}">\n'
+    yield f'<p class="course-caption">{escape(what)}, none selected.</p>\n'
+
+
+def _idea(doc: str) -> str:
+    """Return what follows the title of a docstring up to and including its first formula."""
+    paragraphs = doc.split("\n\n")[1:]
+    for n, text in enumerate(paragraphs):
+        if text.startswith(".. "):
+            return "\n\n".join(paragraphs[: n + text.startswith(".. math::")])
+    return "\n\n".join(paragraphs)
+
+
+def _paper(doc: str) -> str:
+    """Return the plain title of a system's paper, the first words of its docstring in italics."""
+    return _plain((re.search(r"\*([^*]+)\*", doc) or [""])[0])
+
+
+def _keys(bibliography: Path) -> dict[str, str]:
+    """Return the key of every paper by its plain title."""
+    entries = parse_file(str(bibliography)).entries
+    return {_plain(entry.fields["title"]): key for key, entry in entries.items()}
+
+
+def _plain(text: str) -> str:
+    """Return the letters and digits of ``text``, small, to compare titles in LaTeX with those in RST."""
+    return re.sub(r"[\W_]+", " ", re.sub(r"[{}]|\\.", "", text)).lower().strip()
+
+
+def _fill(app: Sphinx, docname: str, source: list[str]) -> None:
+    if docname == "book/systems":
+        source[0] += "\n" + page(Path(app.srcdir))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Let Sphinx read the atlas where the page ends."""
+    app.connect("source-read", _fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

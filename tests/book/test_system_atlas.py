@@ -1,0 +1,152 @@
+"""Every system is in the atlas with its paper, its verdicts, and the section that explains it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import system_atlas
+from chapter_text import Piece, pieces
+
+from medgan_course.experiments.card import ResultsCard
+from medgan_course.experiments.runner import titles
+
+ROOT = Path(__file__).parents[2]
+
+
+def piece(section: str, text: str = "", *, chapter: str = "02_x", code: bool = False) -> Piece:
+    return Piece(chapter, "Title", section, section.lower(), text, code)
+
+
+IMPORT = piece("Title", "from medgan_course.systems import gan, vae\nbudget = gan.budget()", code=True)
+
+
+def test_a_heading_that_names_the_system_is_where_it_is_taught() -> None:
+    found = [
+        IMPORT,
+        piece("Use", "vae.vae()", code=True),
+        piece("WGAN-GP"),
+        piece("GANs"),
+        piece("A VAE, drawn"),
+    ]
+    assert system_atlas.taught("vae", "S02, VAE (Kingma & Welling 2014)", found) == found[4]
+    assert system_atlas.taught("wgan", "S04, WGAN (Arjovsky 2017)", found) is None
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        piece("Play", "x = gan.duel()", code=True),
+        piece("Play", "straight from `systems/gan.py`:"),
+        piece("Play", 'ResultsCard.read(folder() / "gan-cpu.json")', code=True),
+    ],
+    ids=["code", "file", "card"],
+)
+def test_without_such_a_heading_it_is_where_the_imported_module_is_used(used: Piece) -> None:
+    before = [
+        piece("Earlier", "gan.duel()", chapter="01_x", code=True),  # nothing is imported there
+        IMPORT,
+        piece("Other", "dcgan.sampler(game), cyclegan.py, nets.gan.x", code=True),
+    ]
+    title = "S01, vanilla GAN (Goodfellow et al. 2014)"
+    assert system_atlas.taught("gan", title, [*before, used]) == used
+    assert system_atlas.taught("gan", title, before) == IMPORT
+
+
+def test_the_systems_of_the_chapters_are_found_in_them() -> None:
+    found = pieces(ROOT)
+    home = {
+        "gan": 2,
+        "vae": 2,
+        "dcgan": 4,
+        "conditional_gan": 5,
+        "pix2pix": 5,
+        "acgan": 5,
+        "srgan": 7,
+        "ssgan": 8,
+    }
+    for name, number in home.items():
+        where = system_atlas.taught(name, titles()[name], found)
+        assert where is not None
+        assert where.number == number
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a book whose bibliography, chapters and cards are to be filled."""
+    for folder in ("chapters", "results", "book"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "book" / "references.bib").write_text(
+        "@misc{k2014, author={Kingma, D}, title={{Auto-Encoding} Variational {Bayes}}, year={2014}}"
+        "@misc{g2014, author={Goodfellow, I}, title={Generative Adversarial Nets}, year={2014}}",
+        "utf-8",
+    )
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def atlas() -> str:
+    """Return the page of this repository."""
+    return system_atlas.page(ROOT)
+
+
+def entry(page: str, name: str) -> str:
+    return page.partition(f"(system-{name})=")[2].partition("(system-")[0]
+
+
+def test_a_system_without_a_card_says_so_and_how_to_make_one(root: Path) -> None:
+    page = system_atlas.page(root)
+    assert "No card yet: `medgan run vae`." in entry(page, "vae")
+    assert "Not in a chapter yet" in entry(page, "vae")
+    for name in titles():
+        assert f"<system-{name}>" in page.partition("(system-")[0]
+        assert entry(page, name)
+
+
+def test_a_paper_is_cited_where_the_bibliography_has_it(root: Path) -> None:
+    page = system_atlas.page(root)
+    assert "{cite:t}`k2014`" in entry(page, "vae")
+    assert "{cite:t}`g2014`" in entry(page, "gan")
+    assert "Mirza & Osindero 2014." in entry(
+        page, "conditional_gan"
+    )  # *Conditional Generative Adversarial Nets*
+    assert "Radford, Metz & Chintala 2016." in entry(page, "dcgan")
+
+
+def test_verdicts_are_those_of_the_cards_in_words(root: Path) -> None:
+    card = (ROOT / "results" / "dcgan-cpu.json").read_text("utf-8")
+    (root / "results" / "dcgan-cpu.json").write_text(card, "utf-8")
+    page = system_atlas.page(root)
+    text = entry(page, "dcgan")
+    assert "No card yet" not in text
+    for claim in json.loads(card)["claims"]:
+        assert f"{claim['verdict']}` {claim['statement']}" in text
+        numbers = [f"{value:.3g}".replace("-", "−") for value in (claim["mean"], *claim["interval"])]
+        assert "**{}\N{NO-BREAK SPACE}[{},\N{NO-BREAK SPACE}{}]**".format(*numbers) in text
+    assert "1 supported, 2 not shown at this scale |" in page
+
+
+def test_every_committed_card_is_shown(atlas: str) -> None:
+    for path in (ROOT / "results").glob("*.json"):
+        card = ResultsCard.read(path)
+        assert all(claim["statement"] in entry(atlas, card.system) for claim in card.claims)
+
+
+def test_a_committed_network_is_drawn_with_words_for_it(atlas: str) -> None:
+    text = entry(atlas, "dcgan")
+    assert 'alt="The first 16 images of the committed network, 64 px' in text
+    assert 'src="data:image/webp;base64,' in text
+    assert len(text) < 60_000  # bytes of a page that a phone loads
+
+
+def test_what_is_implemented_ends_with_the_first_formula() -> None:
+    doc = "T.\n\n*Paper*.\n\nWords:\n\n.. math::\n    a\n    + b\n\nafter.\n\n.. math:: c"
+    assert system_atlas._idea(doc) == "*Paper*.\n\nWords:\n\n.. math::\n    a\n    + b"
+    assert system_atlas._idea("T.\n\nOne.\n\nTwo.\n\n.. code-block:: console\n\n    run") == "One.\n\nTwo."
+    assert system_atlas._idea("T.\n\nOne.\n\nTwo.") == "One.\n\nTwo."
+
+
+def test_the_paper_of_every_system_of_a_chapter_is_in_the_bibliography(atlas: str) -> None:
+    found = pieces(ROOT)
+    for name, title in titles().items():
+        if system_atlas.taught(name, title, found):
+            assert "{cite:t}`" in entry(atlas, name), name

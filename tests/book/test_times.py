@@ -1,0 +1,110 @@
+"""Every chapter's times are measured, and stand where the book says so."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import times
+from docutils import nodes
+from docutils.utils import new_document
+from execute import Page, Place
+from nbformat import read
+
+from medgan_course.errors import CourseError
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = [path.stem for path in sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))]
+QUIET = times.Time(12.4, 11.6, "A processor", 1, "2026-01-02", "0.1.0")
+LONG = times.Time(125.0, 249.0, "A processor", 1, "2026-01-02", "0.1.0")
+GPU = times.Time(59.6, 50.0, "A GPU", 2, "2026-01-03", "0.2.0")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s")]
+)
+def test_seconds_are_said_in_minutes(seconds: float, words: str) -> None:
+    assert times.spoken(seconds) == words
+
+
+def test_a_chapter_names_its_times_the_machines_and_what_is_missing() -> None:
+    assert times.line({"cpu": LONG, "smoke": QUIET}) == (
+        "12 s at the smoke budget and 2 min 5 s at the cpu budget (A processor, 1 thread); "
+        "not measured yet at the gpu budget."
+    )
+    assert times.line({"cpu": LONG, "smoke": QUIET, "gpu": GPU}).endswith(
+        "(A processor, 1 thread); 1 min 0 s at the gpu budget (A GPU, 2 threads)."
+    )
+    missing = "not measured yet at the smoke budget and at the cpu budget and at the gpu budget."
+    assert times.line({}) == missing
+
+
+def test_the_table_has_a_row_a_chapter_and_says_where_it_was_measured() -> None:
+    table = times.table({"01_a": "One", "02_b": "Second"}, {"01_a": {"smoke": QUIET, "gpu": GPU}})
+    assert table.splitlines() == [
+        "| chapter | `smoke` | `cpu` | `gpu` |",
+        "|---|---|---|---|",
+        "| [One](../chapters/01_a.ipynb) | 12 s (CPU 12 s) | not measured yet | 1 min 0 s (CPU 50 s) |",
+        "| [Second](../chapters/02_b.ipynb) | not measured yet | not measured yet | not measured yet |",
+        "",
+        "- `gpu`: A GPU, 2 threads; medgan-course 0.2.0, 2026-01-03",
+        "- `smoke`: A processor, 1 thread; medgan-course 0.1.0, 2026-01-02",
+    ]
+
+
+def test_a_measurement_is_added_to_those_of_other_chapters_and_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, place = tmp_path / "times.json", Place(tmp_path, tmp_path, "cpu")
+    file.write_text(json.dumps({"01_a": {"smoke": vars(QUIET), "cpu": vars(GPU)}}), "utf-8")
+    pages = {
+        "chapters/01_a.ipynb": Page("chapters/01_a.ipynb", 3.04, "measured", cpu_seconds=2.06),
+        "chapters/02_b.ipynb": Page("chapters/02_b.ipynb", 1.0, "measured", "code cell 1: no"),
+    }
+    monkeypatch.setattr(times, "execute", lambda notebook, reason, place: pages[notebook])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with pytest.raises(CourseError, match=r"chapters/02_b.ipynb, code cell 1: no"):
+        times.measure(list(pages), place, file)
+    found = times.read(file)
+    assert found.keys() == {"01_a"}
+    assert found["01_a"]["smoke"] == QUIET
+    measured = found["01_a"]["cpu"]
+    assert (measured.seconds, measured.cpu_seconds, measured.threads) == (3.0, 2.1, 1)
+    assert measured.machine
+
+
+def document(docname: str) -> tuple[SimpleNamespace, nodes.document]:
+    """Return a page that says in its second paragraph what it takes."""
+    page = new_document("")
+    page += nodes.section(
+        "", nodes.paragraph("", "First."), nodes.paragraph("", "", nodes.strong("", "It takes"))
+    )
+    page[0] += nodes.paragraph("", "Last.")
+    return SimpleNamespace(env=SimpleNamespace(docname=docname)), page
+
+
+def test_the_line_stands_below_what_a_chapter_takes_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "read", lambda: {"01_a": {"smoke": QUIET}})
+    app, page = document("chapters/01_a")
+    times._add_line(app, page)
+    said = [paragraph.astext() for paragraph in page.findall(nodes.paragraph)]
+    assert said[:2] + said[3:] == ["First.", "It takes", "Last."]
+    assert said[2].startswith("Computing takes 12 s at the smoke budget (A processor, 1 thread); not")
+    app, page = document("exercises/01_a")
+    times._add_line(app, page)
+    assert len(list(page.findall(nodes.paragraph))) == 3
+
+
+def test_the_page_on_budgets_has_a_place_for_the_table() -> None:
+    assert (ROOT / "book" / "using.md").read_text("utf-8").splitlines().count(times.MARK) == 1
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_chapter_is_measured_and_has_a_place_for_its_line(chapter: str) -> None:
+    text = [cell.source for cell in read(ROOT / "chapters" / f"{chapter}.ipynb", as_version=4).cells]
+    assert sum(cell.count("**It takes**") for cell in text) == 1
+    assert times.read().get(chapter, {}).keys() >= {"smoke", "cpu"}, "run make times on a quiet machine"
+
+
+def test_no_times_are_kept_of_a_chapter_that_is_gone() -> None:
+    assert set(times.read()) <= set(CHAPTERS)
