@@ -72,8 +72,11 @@ class Card:
     files : dict of int to File
         The file for every image side in pixels; empty if the set is computed.
     prepared : str
-        MD5 of the arrays of the file that the course makes, see :func:`medgan_course.data.layouts.digest`; ""
-        where that is not known.
+        MD5 of the arrays of the file that is made from the original, see
+        :func:`medgan_course.data.layouts.digest`; "" where that is not known.
+    prepared_confirmed : bool
+        Whether the course itself made that file; else it is of another maker, and that the course makes the
+        same is to be confirmed.
     scale : Scale
         What -1 and 1 of the loaded images stand for. A computed set has one a contrast, with its truth.
     phantom : str
@@ -113,6 +116,7 @@ class Card:
     multi_label: bool = False
     balance_confirmed: bool = True
     prepared: str = ""
+    prepared_confirmed: bool = True
     scale: Scale = GREY
     knobs: dict[str, Any] = field(default_factory=dict)
 

@@ -213,7 +213,7 @@ def verify(names: Iterable[str], say: Say) -> bool:
                     layouts.read(found, card, size, split)
                 if card.prepared:
                     same = layouts.digest(found, card, size) == card.prepared
-                    kind = "as prepared" if same else "rebuilt"
+                    kind = ("as prepared" if card.prepared_confirmed else "known copy") if same else "rebuilt"
                 say(f"{kind:12} {file.name}, MD5 {md5}")
                 good.append(size)
             except CourseError as error:
@@ -280,9 +280,14 @@ def _identity(card: Card, file: File) -> str:
         made += ", which it downloads"
     else:
         made += f": {originals.BY_HAND[card.name].rstrip('.')}"
-    if card.prepared:
+    if not card.prepared:
+        return f"{made}; no checksum"
+    if card.prepared_confirmed:
         return f"{made}; MD5 of its arrays {card.prepared}"
-    return f"{made}; no checksum, since what it makes was not yet compared with a second copy"
+    return (
+        f"{made}; MD5 of the arrays {card.prepared} in the copy that the course was written with, which "
+        "others made from the original: that the course makes the same is to be confirmed"
+    )
 
 
 def _in_words(size: int) -> str:

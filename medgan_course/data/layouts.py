@@ -73,11 +73,12 @@ def read(found: Found, card: Card, size: int, split: str) -> Arrays:
 
 
 def digest(found: Found, card: Card, size: int) -> str:
-    """Return the MD5 of the arrays that a file of an original holds, whatever way they were compressed.
+    """Return the MD5 of the arrays of a file, whatever way they were compressed.
 
-    Of each array in turn its name, type, shape and bytes count. Raises what :func:`read` does.
+    Of each array that :func:`read` reads, in the order of the splits, its name, type, shape and bytes count.
+    Raises what :func:`read` does.
     """
-    names, _ = _layout(card, "")
+    names = tuple(dict.fromkeys(name for split in card.counts for name in _layout(card, split)[0]))
     md5 = hashlib.md5(usedforsecurity=False)
     for name, array in _contents(found, card, card.file(size).side, names).items():
         md5.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + array.tobytes())

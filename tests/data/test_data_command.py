@@ -112,7 +112,7 @@ def test_every_file_comes_from_somewhere():
 
 
 def test_show_says_where_an_original_is_had(made, monkeypatch):
-    assert "from the original: ask its author; no checksum, since" in " ".join(
+    assert "from the original: ask its author; no checksum" in " ".join(
         medgan("show", "tinymnist").output.split()
     )
     monkeypatch.setattr(originals, "AUTOMATIC", ("tinymnist",))
@@ -327,14 +327,31 @@ def test_licences_are_listed_without_what_is_said_about_them():
     assert not any("to be confirmed" in line for line in lines)
 
 
-@pytest.mark.parametrize(("prepared", "kind"), [("d" * 32, "as prepared"), ("e" * 32, "rebuilt")])
-def test_verify_knows_what_the_course_prepares(made, tiny, home_file, monkeypatch, prepared, kind):
+@pytest.mark.parametrize(
+    ("prepared", "confirmed", "kind"),
+    [
+        ("d" * 32, "true", "as prepared"),
+        ("d" * 32, "false", "known copy"),
+        ("e" * 32, "true", "rebuilt"),
+        ("e" * 32, "false", "rebuilt"),
+    ],
+)
+def test_verify_knows_what_is_prepared(made, tiny, home_file, monkeypatch, prepared, confirmed, kind):
     monkeypatch.setattr("medgan_course.data.layouts.digest", lambda *_: "d" * 32)
     tiny.write(home_file)
     card = catalogue.FOLDER / "tinymnist.toml"
-    card.write_text(f'prepared = "{prepared}"\n{card.read_text()}')
+    card.write_text(f'prepared = "{prepared}"\nprepared_confirmed = {confirmed}\n{card.read_text()}')
     assert medgan("verify").output.startswith(f"{kind:12} tinymnist.npz, MD5 ")
-    assert f"MD5 of its arrays {prepared}" in " ".join(medgan("show", "tinymnist").output.split())
+    shown = " ".join(medgan("show", "tinymnist").output.split())
+    assert f"arrays {prepared}" in shown
+    assert ("that the course makes the same is to be confirmed" in shown) is (confirmed == "false")
+
+
+def test_every_file_that_is_made_has_a_checksum_of_its_arrays():
+    for card in map(catalogue.card, catalogue.names()):
+        from_originals = card.name in (*originals.AUTOMATIC, *originals.BY_HAND)
+        assert (len(card.prepared) == 32) is from_originals
+        assert card.prepared_confirmed or from_originals
 
 
 def test_where_names_the_roots_and_what_lies_there(tiny, home_file, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from medgan_course import data
-from medgan_course.data import files, layouts
+from medgan_course.data import files, layouts, originals
 from medgan_course.data.catalogue import File
 from medgan_course.errors import CourseError
 
@@ -289,8 +289,24 @@ def test_the_digest_is_of_the_arrays_not_of_the_file():
     assert layouts.digest(found(images=images, labels=labels), card, 4) != expected
 
 
+def test_the_digest_of_medmnist_s_layout_is_of_all_splits():
+    card = like("mednist", 4, {"train": (2, 1), "test": (1, 1)})
+    arrays = {
+        "train_images": noise(3, 4, 4),
+        "train_labels": np.zeros((3, 1), np.uint8),
+        "test_images": noise(2, 4, 4),
+        "test_labels": np.ones((2, 1), np.uint8),
+    }
+    shapes = ["(3, 4, 4)", "(3, 1)", "(2, 4, 4)", "(2, 1)"]
+    text = b"".join(
+        f"{name} |u1 {shape}\n".encode() + array.tobytes()
+        for (name, array), shape in zip(arrays.items(), shapes, strict=True)
+    )
+    assert layouts.digest(found(**arrays), card, 4) == hashlib.md5(text).hexdigest()
+
+
 @pytest.mark.skipif(not os.environ.get("MEDGAN_DATA"), reason="needs the real files")
-@pytest.mark.parametrize("name", ["bccd", "openms", "openms3d"])
+@pytest.mark.parametrize("name", [*originals.AUTOMATIC, *originals.BY_HAND])
 def test_the_real_files_are_as_prepared(name):
     card = data.card(name)
     size = max(card.files)
