@@ -25,12 +25,17 @@ class Tiny:
         return Batches(self.images, self.labels, batch_size, seed=seed)
 
 
-def experiment_on_noise(name, monkeypatch, folder, **settings):
-    """Run a whole experiment with the least of everything and return its card."""
+def use_noise(monkeypatch):
+    """Let experiments load noise, whatever set they ask for, and a feature network that knows nothing."""
     torch.manual_seed(0)
     domain = FeatureNet(28, 3).eval()
     monkeypatch.setattr(data, "load", lambda name, **settings: Tiny())
     monkeypatch.setattr(pretrained, "load", lambda name, net: domain)
+
+
+def experiment_on_noise(name, monkeypatch, folder, **settings):
+    """Run a whole experiment with the least of everything and return its card."""
+    use_noise(monkeypatch)
     monkeypatch.setattr(claim, "RESAMPLES", 3)
     least = {"steps": "1", "base": "2", "batch_size": "6", "n_score": "12"} | settings
     return run(name, profile="smoke", seeds=[1], settings=least, out=folder, runs=folder)

@@ -1,8 +1,16 @@
 from functools import partial
 
 import torch
-from mechanics import check_checkpoint, check_every_weight_learns, check_seed, experiment_on_noise, reach
+from mechanics import (
+    check_checkpoint,
+    check_every_weight_learns,
+    check_seed,
+    experiment_on_noise,
+    reach,
+    use_noise,
+)
 
+from medgan_course.budgets import Budget
 from medgan_course.data.batches import Batches
 from medgan_course.systems import acgan as system
 
@@ -71,10 +79,26 @@ def test_both_players_lower_the_same_class_term():
         assert (logits.grad[~right] > 0).all()
 
 
+def test_the_class_head_may_learn_from_real_images_alone():
+    reached = reach(small(from_fakes=False), BATCHES[0])
+    assert reached == {
+        name: whom for name, whom in reach(small(), BATCHES[0]).items() if name != "D.class_fake"
+    }
+
+
 def test_the_experiment(monkeypatch, tmp_path):
     card = experiment_on_noise("S13", monkeypatch, tmp_path)
-    accuracy, pairs = card.claims
-    assert set(accuracy["values"]) == set(pairs["values"]) == {"ACGAN", "cGAN", "real images"}
+    accuracy, pairs, content = card.claims
+    everyone = {"ACGAN", "class of real images alone", "cGAN", "real images"}
+    assert set(accuracy["values"]) == set(pairs["values"]) == everyone
+    assert set(content["values"]) == {"ACGAN", "class of real images alone"}
     # MS-SSIM is high where images are alike: the claim that ACGAN is less varied is that it is higher.
     assert pairs["better"] == "higher"
     assert card.parameters["ACGAN"]["G"] == card.parameters["cGAN"]["G"]
+
+
+def test_the_head_is_compared_with_the_witness(monkeypatch):
+    use_noise(monkeypatch)
+    *_, claim = system.experiment(Budget(steps=1, size=28, base=2, batch_size=6, n_score=12)).claims
+    # The head is content with three of four images, the witness with one.
+    assert claim.of({"own": torch.tensor([1.0, 1, 1, 0]), "accuracy": torch.tensor([0.0, 0, 1, 0])}) == 0.5

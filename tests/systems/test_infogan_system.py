@@ -109,7 +109,9 @@ def test_the_strongest_correlation_is_between_a_number_and_a_factor():
 
 def test_the_experiment(monkeypatch, tmp_path):
     card = experiment_on_noise("S09", monkeypatch, tmp_path)
-    alone, against = card.claims
+    alone, against, read = card.claims
+    assert set(read["values"]) == {"InfoGAN", "weight 0"}
+    assert all(0 <= value <= 1 for each in read["values"].values() for value in each)
     assert alone["values"]["InfoGAN"] == against["values"]["InfoGAN"]
     assert set(against["values"]) == {"InfoGAN", "weight 0", "codes of other images"}
     assert (against["margin"], against["fails"]) == (0.25, 0.1)
