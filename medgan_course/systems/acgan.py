@@ -125,7 +125,7 @@ def experiment(budget: Budget, *, dataset: str = "mednist") -> Experiment:
         images, labels = made(run, game)
         with torch.no_grad():
             guess = game.averaged("D").cpu()(images)["label"].argmax(1)
-        return outcome(images, labels) | {"own": (guess == labels).float()}
+        return {**outcome(images, labels), "own": (guess == labels).float()}
 
     def cgan_arm(run: Run) -> Outcome:
         game = conditional_gan(budget.size, n_classes, base=budget.base, channels=channels, seed=run.seed)
