@@ -1,4 +1,9 @@
-"""The cards of the image sets, one TOML file each in ``cards/``: adding a set is adding a card."""
+"""The cards of the image sets, one TOML file each in ``cards/``: adding a set is adding a card.
+
+What several cards have in common lies once in a file whose name begins with ``_``, which they name as
+``shares``: its entries hold where a card has none of its own, and its faults and citations come after the
+card's.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -182,7 +187,7 @@ class Card:
 
 def names() -> list[str]:
     """Return the names of all sets."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return sorted(path.stem for path in FOLDER.glob("[!_]*.toml"))
 
 
 def card(name: str) -> Card:
@@ -195,8 +200,7 @@ def card(name: str) -> Card:
     """
     if name not in names():
         raise CourseError(f"There is no image set {name!r}: {did_you_mean(name, names())}")
-    with open(FOLDER / f"{name}.toml", "rb") as file:
-        fields = tomllib.load(file)
+    fields = _fields(name)
     for key in ("class_names", "citation", "faults", "contrasts"):
         fields[key] = tuple(fields.get(key, ()))
     for key in ("counts", "subjects"):
@@ -216,6 +220,16 @@ def card(name: str) -> Card:
             own = f"{name}.npz" if side == "28" else f"{name}_{side}.npz"
             fields["files"][int(side)] = File(own, int(side), md5, MEDMNIST_URL.format(name=own))
     return Card(name=name, **fields)
+
+
+def _fields(name: str) -> dict[str, Any]:
+    with open(FOLDER / f"{name}.toml", "rb") as file:
+        own = tomllib.load(file)
+    if "shares" not in own:
+        return own
+    common = _fields(own.pop("shares"))
+    lists = {key: [*own.get(key, []), *common.get(key, [])] for key in ("faults", "citation")}
+    return common | own | lists
 
 
 def table(rows: Mapping[str, str | list[str]]) -> str:

@@ -1,11 +1,13 @@
 """The cards are complete, and say what the sets' publishers say."""
 
+import tomllib
 from html import escape
 
 import pytest
 
 from medgan_course import data
 from medgan_course.data import catalogue, command
+from medgan_course.errors import CourseError
 
 
 def medmnist_names():
@@ -74,6 +76,35 @@ def test_unconfirmed_balance_is_said():
 def test_another_set_is_another_card(tiny):
     assert data.names() == ["tinymnist"]
     assert data.card("tinymnist").counts == {"train": (2, 4), "val": (1, 2), "test": (3, 1)}
+
+
+def test_what_cards_share_lies_in_one_file(tiny):
+    (catalogue.FOLDER / "_all.toml").write_text('licence = "CC0"\nfaults = ["It is invented."]')
+    (catalogue.FOLDER / "_some.toml").write_text(
+        'shares = "_all"\norgan = "knee"\ntask = "none"\nfaults = ["It is small."]'
+    )
+    path = catalogue.FOLDER / "tinymnist.toml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("licence", "organ"))]
+    path.write_text("\n".join(['shares = "_some"', *lines]))
+    card = data.card("tinymnist")
+    assert (card.licence, card.organ) == ("CC0", "knee")
+    assert card.task == "binary classification"  # its own
+    assert card.faults == ("It does not exist.", "It is small.", "It is invented.")
+    assert card.citation == ("Nobody (2026)",)
+    assert data.names() == ["tinymnist"]
+    with pytest.raises(CourseError, match="no image set '_all'"):
+        data.card("_all")
+
+
+def test_what_several_cards_say_is_written_once():
+    """Two cards that have one sentence in common and no more are left alone."""
+    found = {}
+    for path in sorted(catalogue.FOLDER.glob("*.toml")):
+        fields = tomllib.loads(path.read_text("utf-8"))
+        own = [fields.get(key, "") for key in ("source", "intended", "homepage")] + fields.get("faults", [])
+        for sentence in filter(None, own):
+            found.setdefault(sentence, []).append(path.stem)
+    assert {sentence: files for sentence, files in found.items() if len(files) > 2} == {}
 
 
 def test_cards_cannot_be_changed(tiny):
