@@ -230,7 +230,8 @@ def training(
     base: int = 24,
     blocks: int = 4,
     halvings: int = 2,
-    steps: int = 8_000,
+    n_layers: int = 2,
+    steps: int = 5_000,
     batch_size: int = 4,
     cycle_weight: float = 3.0,
     lr: float = 5e-4,
@@ -238,7 +239,14 @@ def training(
     """Train both generators on slices of disjoint subjects and their mirror images, to be kept."""
     train = data.load(dataset, size=size, split="train")
     game = cyclegan(
-        steps, base=base, blocks=blocks, halvings=halvings, cycle_weight=cycle_weight, lr=lr, seed=run.seed
+        steps,
+        base=base,
+        blocks=blocks,
+        halvings=halvings,
+        n_layers=n_layers,
+        cycle_weight=cycle_weight,
+        lr=lr,
+        seed=run.seed,
     )
     stream = Stream(mirrored(train.unpaired(a, b)), batch_size, seed=run.seed, apart=True)
     history = run.fit(game, stream, steps)

@@ -243,7 +243,7 @@ def training(
     size: int = 64,
     base: int = 32,
     blocks: int = 8,
-    steps: int = 6_000,
+    steps: int = 4_000,
     batch_size: int = 16,
 ) -> Trained:
     """Train SRResNet for ``steps``, then go on from it for as many, without and with the adversary."""
