@@ -26,6 +26,8 @@ MIN_BRAIN = 6000  # pixels of 1 mm2 that a slice must have to be used
 SHARES = {"train": 0.7, "val": 0.8, "test": 1.0}  # of the subjects, up to the end of each split
 ALIKE = 0.95  # correlation from which two ultrasounds count as near-duplicates
 
+_DAMAGED = "is truncated, altered or no npz file at all"
+
 Contents = dict[str, np.ndarray]
 
 
@@ -102,7 +104,7 @@ def _contents(found: Found, card: Card, side: int, names: tuple[str, ...]) -> Co
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
         # NumPy would also take a member without the suffix, and unpack it whole.
         if sum(sizes[f"{name}.npy"] for name in names) > limit:
-            raise _unusable(found, f"unpacks to more than {limit >> 20} MiB")
+            raise _unusable(found, f"unpacks to more than {limit >> 20} MiB, many times what the set holds")
         with np.load(BytesIO(found.content), allow_pickle=False) as file:
             return {name: file[name] for name in names}
     except CourseError:
@@ -110,7 +112,9 @@ def _contents(found: Found, card: Card, side: int, names: tuple[str, ...]) -> Co
     except KeyError as error:
         raise _unusable(found, f"has no array {' or '.join(names)}") from error
     except Exception as error:  # the readers of zip, deflate and npy stumble over damage in many ways
-        raise _unusable(found, "is truncated, altered or no npz file at all") from error
+        pickled = "allow_pickle" in str(error)  # what NumPy says of objects that it was told not to unpickle
+        fault = "holds Python objects, which may run anything and are not read" if pickled else _DAMAGED
+        raise _unusable(found, fault) from error
 
 
 def _medmnist(found: Found, card: Card, side: int, split: str, contents: Contents) -> Arrays:

@@ -95,8 +95,8 @@ def nifti(source: Path | bytes, *, dim: int = 3, unit: str = "as stored") -> Mea
         image = kind.from_bytes(content)
         if image.get_data_dtype().kind not in "iuf":
             raise CourseError(
-                f"{name} has colours or complex numbers ({image.get_data_dtype()}), and one grey value a "
-                "voxel is expected."
+                f"{name} has colours or complex numbers, and one grey value a voxel is expected: save one "
+                "channel, or the magnitude, first."
             )
         sides = (*image.shape, 1, 1)[:3]
         flat = [axis for axis, side in enumerate(sides) if side == 1]
@@ -104,10 +104,18 @@ def nifti(source: Path | bytes, *, dim: int = 3, unit: str = "as stored") -> Mea
             raise CourseError(
                 f"{name} has the shape {image.shape}, and "
                 + ("one slice" if dim == 2 else "a volume of three axes")
-                + " is expected: choose a part of it first."
+                + " is expected: "
+                + (
+                    f"read it with dim={5 - dim}."
+                    if sum(side > 1 for side in image.shape) == 5 - dim
+                    else "save the part that is wanted first."
+                )
             )
         if not np.isfinite(image.affine).all() or not np.linalg.det(image.affine[:3, :3]):
-            raise CourseError(f"{name} has an affine matrix that tells neither directions nor spacing.")
+            raise CourseError(
+                f"{name} has an affine matrix that tells neither directions nor spacing: mend its header, or "
+                "get it once more."
+            )
         order = io_orientation(image.affine)
         values = apply_orientation(image.get_fdata(dtype=np.float64).reshape(sides), order)
         # From right, front, up to left, back, up.
@@ -144,18 +152,23 @@ def dicom(source: Path | bytes) -> Measured:
     with _intact(name, "DICOM"):
         header = pydicom.dcmread(BytesIO(content))
         if "PixelData" not in header or "Rows" not in header:
-            raise CourseError(f"{name} has no image in it.")
+            raise CourseError(f"{name} has no image in it: take the files of the images of that study.")
         photometric = str(header.get("PhotometricInterpretation", ""))
         if header.get("SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-            raise CourseError(f"{name} is a colour image ({photometric}), and a grey one is expected.")
+            raise CourseError(
+                f"{name} is a colour image ({photometric}), and a grey one is expected: convert it first."
+            )
         if int(header.get("NumberOfFrames", 1) or 1) != 1:
-            raise CourseError(f"{name} holds {header.NumberOfFrames} frames, and one image is expected.")
+            raise CourseError(
+                f"{name} holds {header.NumberOfFrames} frames, and one image is expected: save each as a "
+                "file of its own first."
+            )
         is_ct = header.get("Modality") == "CT"
         slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
         if is_ct and (slope is None or intercept is None):
             raise CourseError(
                 f"{name} is CT without rescale slope and intercept, so its numbers cannot be turned into "
-                "Hounsfield units."
+                "Hounsfield units: get it with its whole header."
             )
         unit = "HU" if is_ct else str(header.get("RescaleType") or "US")
         stored = _pixels(name, header)
@@ -202,8 +215,8 @@ def _float32(name: str, values: np.ndarray) -> np.ndarray:
         converted = np.ascontiguousarray(values, np.float32)
     if wrong := int((~np.isfinite(converted)).sum()):
         raise CourseError(
-            f"{name} has {wrong} values that are NaN, infinite or too large: decide what they should be, and "
-            "save it again."
+            f"{name} has values that are NaN, infinite or too large ({wrong} of {converted.size}): decide "
+            "what they should be, and save it again."
         )
     return converted
 
@@ -215,7 +228,9 @@ def _content(source: Path | bytes) -> tuple[str, bytes]:
         with open(source, "rb") as stream:
             return str(source), stream.read(LARGEST)
     except OSError as error:
-        raise CourseError(f"{source} cannot be read ({error.strerror}).") from error
+        raise CourseError(
+            f"{source} cannot be read ({error.strerror}): give the path of a file that can."
+        ) from error
 
 
 def _pixels(name: str, header: "Dataset") -> np.ndarray[Any, np.dtype[np.float64]]:
