@@ -172,8 +172,8 @@ def _add_line(app: Sphinx, document: nodes.document) -> None:
         return
     for strong in document.findall(nodes.strong):
         if strong.astext() == "It takes":
-            paragraph = nodes.paragraph("", "", nodes.strong("", "Computing takes"))
-            paragraph += nodes.Text(f" {line(read().get(chapter, {}))}")
+            paragraph = nodes.paragraph("", "", nodes.strong("", "Computing time"))
+            paragraph += nodes.Text(f": {line(read().get(chapter, {}))}")
             strong.parent.parent.insert(strong.parent.parent.index(strong.parent) + 1, paragraph)
             return
 

@@ -89,7 +89,7 @@ def test_the_line_stands_below_what_a_chapter_takes_and_nowhere_else(monkeypatch
     times._add_line(app, page)
     said = [paragraph.astext() for paragraph in page.findall(nodes.paragraph)]
     assert said[:2] + said[3:] == ["First.", "It takes", "Last."]
-    assert said[2].startswith("Computing takes 12 s at the smoke budget (A processor, 1 thread); not")
+    assert said[2].startswith("Computing time: 12 s at the smoke budget (A processor, 1 thread); not")
     app, page = document("exercises/01_a")
     times._add_line(app, page)
     assert len(list(page.findall(nodes.paragraph))) == 3
