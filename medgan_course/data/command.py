@@ -130,7 +130,7 @@ def fetch(wanted: Iterable[tuple[str, int | None]], say: Say) -> bool:
             continue
         chosen[card.file(min(card.files) if size is None else size)] = card
     *shared, (own, _) = files.roots()
-    missing, came = {}, False
+    missing, unreachable, came = 0, False, False
     for file, card in chosen.items():
         try:
             path = locate(file)
@@ -142,10 +142,16 @@ def fetch(wanted: Iterable[tuple[str, int | None]], say: Say) -> bool:
             came = True
             say(f"Came          {file.name}, {_in_words(path.stat().st_size)}, {path.parent}")
         except (CourseError, files.UnreachableError) as error:
-            missing[file.name] = f"{error}".rstrip(".")
-            say(f"Missing       {file.name}: {missing[file.name]}.")
+            missing += 1
+            unreachable |= isinstance(error, files.UnreachableError)
+            say(f"Missing       {file.name}: {f'{error}'.rstrip('.')}.")
     if chosen:
-        say(f"{len(chosen) - len(missing)} of {len(chosen)} files are here.")
+        say(f"{len(chosen) - missing} of {len(chosen)} files are here.")
+    if unreachable:
+        say(
+            "Run the command again, which takes up a transfer that broke off, or bring what is missing to "
+            f"{own} by other means: medgan data show NAME says from where."
+        )
     if came and shared:
         root = shared[0][0]
         say(f"What came lies in {own}, not in MEDGAN_DATA: for other machines copy it to {root}.")

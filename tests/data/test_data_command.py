@@ -150,7 +150,10 @@ def test_fetch_says_what_did_not_come_and_why(served, home_file):
     result = medgan("fetch", "tinymnist")
     assert result.exit_code == 1
     assert "Missing       tinymnist.npz: 127.0.0.1 answered 404 File not found." in result.output
-    assert result.stdout.endswith("0 of 1 files are here.\n")
+    advice = "Run the command again, which takes up a transfer that broke off, or bring what is missing to"
+    *_, summary, last = result.stdout.splitlines()
+    assert summary == "0 of 1 files are here."
+    assert last == f"{advice} {home_file.parent} by other means: medgan data show NAME says from where."
     assert not home_file.exists()
 
 
