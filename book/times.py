@@ -98,15 +98,15 @@ def measure(chapters: list[str], place: Place, file: Path = FILE) -> None:
 
 
 def line(times: dict[str, Time]) -> str:
-    """Return what a chapter's first page says of its times by profile."""
-    measured = {name: times[name] for name in PROFILES if name in times}
-    absent = [f"at the {name} budget" for name in PROFILES if name not in times]
+    """Return what a chapter says of its own times by profile, in one sentence."""
     places: dict[str, list[str]] = {}
-    for name, time in measured.items():
-        places.setdefault(time.place, []).append(f"{spoken(time.seconds)} at the {name} budget")
-    said = [f"{' and '.join(each)} ({place})" for place, each in places.items()]
+    for name in PROFILES:
+        if name in times:
+            places.setdefault(times[name].place, []).append(f"{name} {spoken(times[name].seconds)}")
+    said = [f"{', '.join(measured)} ({place})" for place, measured in places.items()]
+    absent = [name for name in PROFILES if name not in times]
     if absent:
-        said.append(f"not measured yet {' and '.join(absent)}")
+        said.append(f"{', '.join(absent)} not measured yet")
     return f"{'; '.join(said)}."
 
 
