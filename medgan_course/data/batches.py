@@ -120,6 +120,26 @@ class Batches(Stream[Batch]):
         super().__init__(Batch(images, labels), batch_size, seed=seed)
 
 
+def check_numbers(numbers: Tensor | None, samples: int | None = None, *, name: str = "labels") -> None:
+    """Refuse labels or subjects that are not one whole number for each sample.
+
+    Raises
+    ------
+    CourseError
+        If they are not, or not as many as ``samples``, or None, as a set has them that does not say.
+    """
+    wanted = "(N,)" if samples is None else f"({samples},)"
+    if numbers is None:
+        raise CourseError(
+            f"{name} is None, but must be whole numbers {wanted}: this set does not say it, so take another."
+        )
+    if numbers.ndim != 1 or numbers.is_floating_point() or samples not in (None, len(numbers)):
+        raise CourseError(
+            f"{name} are {numbers.dtype} {tuple(numbers.shape)}, but must be whole numbers {wanted}: give "
+            "one for each sample."
+        )
+
+
 def label_budget(labels: Tensor, per_class: int, *, seed: int = 0) -> Tensor:
     """Draw the few samples whose labels may be used.
 
@@ -141,8 +161,9 @@ def label_budget(labels: Tensor, per_class: int, *, seed: int = 0) -> Tensor:
     Raises
     ------
     CourseError
-        If a class has fewer samples than that.
+        If a class has fewer samples than that, or there are several labels for a sample.
     """
+    check_numbers(labels)
     order = torch.randperm(len(labels), generator=seeded("label budget", seed))
     drawn = []
     for label in labels.unique().tolist():

@@ -16,7 +16,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from torch import Tensor
 
 from medgan_course.data import warp
-from medgan_course.data.batches import Batch, Paired, Stream, seeded
+from medgan_course.data.batches import Batch, Paired, Stream, check_numbers, seeded
 from medgan_course.errors import CourseError
 
 
@@ -58,7 +58,7 @@ def stratified(labels: Tensor, n: int, *, seed: int = 0) -> Tensor:
     --------
     medgan_course.data.batches.label_budget : equally many of every class, whatever its share.
     """
-    _check(labels)
+    check_numbers(labels)
     if not 0 < n <= len(labels):
         raise CourseError(f"n is {n}, but must lie between 1 and the {len(labels)} samples there are.")
     order = torch.randperm(len(labels), generator=seeded("shares", seed))
@@ -88,7 +88,7 @@ def with_counts(labels: Tensor, counts: Sequence[int], *, seed: int = 0) -> Tens
     CourseError
         If a class has fewer samples than that, there are labels without a count, or several for a sample.
     """
-    _check(labels)
+    check_numbers(labels)
     order = torch.randperm(len(labels), generator=seeded("counts", seed))
     classes = _classes(labels.cpu()[order], counts)
     return (
@@ -121,7 +121,7 @@ class ClassRatio(Stream[Batch]):
     """
 
     def __init__(self, images: Tensor, labels: Tensor, counts: Sequence[int], *, seed: int = 0) -> None:
-        _check(labels, len(images))
+        check_numbers(labels, len(images))
         classes = _classes(labels.cpu(), counts)
         wanted = [(positions.to(images.device), n) for positions, n in zip(classes, counts, strict=True) if n]
         if not wanted:
@@ -160,7 +160,7 @@ def class_balanced(images: Tensor, labels: Tensor, batch_size: int, *, seed: int
         If the batch cannot be shared out equally, a class has too few samples, or none, or there is not one
         label for each image.
     """
-    _check(labels, len(images))
+    check_numbers(labels, len(images))
     classes = int(labels.max()) + 1 if len(labels) else 0
     if not classes or batch_size < 1 or batch_size % classes:
         raise CourseError(
@@ -207,7 +207,7 @@ def kfold_by_subject(
         If there are fewer subjects than folds, if no class has a sample for every fold, or if there is not
         one subject, and one label, for each sample.
     """
-    _check(subject, name="subject")
+    check_numbers(subject, name="subject")
     _, people_of = subject.cpu().unique(return_inverse=True)
     people = int(people_of.max()) + 1 if len(subject) else 0
     if not 2 <= folds <= people:
@@ -218,7 +218,7 @@ def kfold_by_subject(
         order = torch.randperm(people, generator=generator)
         parts = GroupKFold(folds).split(np.zeros(len(subject)), groups=order[people_of].numpy())
         return [Fold(torch.from_numpy(train), torch.from_numpy(test)) for train, test in parts]
-    _check(labels, len(subject))
+    check_numbers(labels, len(subject))
     classes, most = labels.unique(return_counts=True)
     if most.max() < folds:
         raise CourseError(
@@ -375,16 +375,6 @@ class _Parts(tuple):
 
     def __new__(cls, *parts: Tensor) -> "_Parts":
         return super().__new__(cls, parts)
-
-
-def _check(labels: Tensor, samples: int | None = None, *, name: str = "labels") -> None:
-    """Raise unless there is one whole number for each sample."""
-    if labels.ndim != 1 or labels.is_floating_point() or samples not in (None, len(labels)):
-        wanted = "(N,)" if samples is None else f"({samples},)"
-        raise CourseError(
-            f"{name} are {labels.dtype} {tuple(labels.shape)}, but must be whole numbers {wanted}: give "
-            "one for each sample."
-        )
 
 
 def _spread(labels: Tensor) -> Tensor:

@@ -156,6 +156,13 @@ def test_the_seed_of_a_generator_is_a_sha256():
     assert seeded("folds", 7).initial_seed() == int.from_bytes(bytes.fromhex("48b59ff7"), "little")
 
 
+def test_a_budget_needs_one_label_a_sample():
+    with pytest.raises(
+        CourseError, match=r"labels are torch.int64 \(5, 14\), but must be whole numbers \(N,\)"
+    ):
+        label_budget(torch.zeros(5, 14, dtype=torch.long), 3)
+
+
 def test_a_budget_repeats_no_numbers_of_a_training():
     few = label_budget(torch.zeros(1000, dtype=torch.long), 100, seed=3)
     order = torch.randperm(1000, generator=torch.Generator().manual_seed(3))

@@ -223,6 +223,13 @@ def test_not_as_many_labels_as_images(n):
             draw()
 
 
+def test_subjects_that_a_set_does_not_tell():
+    with pytest.raises(
+        CourseError, match=r"subject is None, but must be whole numbers \(N,\): this set does not say"
+    ):
+        kfold_by_subject(None, 2)
+
+
 def test_a_class_of_fewer_samples_than_folds_is_no_noise():
     kfold_by_subject(torch.arange(20), 5, labels=torch.tensor([0] * 18 + [1] * 2))
 
