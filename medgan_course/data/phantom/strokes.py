@@ -38,21 +38,22 @@ def strokes(start: Tensor, end: Tensor, radius: Tensor, *, side: int, fov: float
     """
     n = len(start)
     pixel = fov / side
-    along = end - start
-    # Pieces of about three pixels keep the windows small; how many there are does not change the picture.
-    pieces = max(1, math.ceil(float(along.norm(dim=-1).amax()) / (3 * pixel)))
-    if pieces > 1:
-        along = along / pieces
-        step = torch.arange(pieces, device=start.device).view(1, 1, -1, 1)
-        start = (start[:, :, None] + step * along[:, :, None]).flatten(1, 2)
-        along = along.repeat_interleave(pieces, dim=1)
-        radius = radius.repeat_interleave(pieces, dim=1)
+    owner, which = (radius > 0).nonzero(as_tuple=True)
+    start, along, radius = start[owner, which], (end - start)[owner, which], radius[owner, which]
+    # Pieces of about three pixels keep the windows small. How many a segment has is its own matter, so that
+    # no subject's picture depends, not even by rounding, on how long the segments of the others are.
+    pieces = (along.norm(dim=-1) / (3 * pixel)).ceil().clamp_min(1).long()
+    along = along / pieces[:, None]
+    first = pieces.cumsum(0) - pieces
+    each = torch.arange(len(pieces), device=start.device).repeat_interleave(pieces)
+    step = torch.arange(len(each), device=start.device) - first[each]
+    owner, along, radius = owner[each], along[each], radius[each]
+    start = start[each] + step[:, None] * along
     middle = ((start + along / 2) / pixel + side / 2).floor()
-    near = (middle > -8).all(-1) & (middle < side + 8).all(-1) & (radius > 0)
-    owner, which = near.nonzero(as_tuple=True)
-    if len(owner) == 0:
+    near = (middle > -8).all(-1) & (middle < side + 8).all(-1)
+    if not near.any():
         return start.new_zeros(n, side, side)
-    start, along, radius, middle = (each[owner, which] for each in (start, along, radius, middle))
+    owner, start, along, radius, middle = (one[near] for one in (owner, start, along, radius, middle))
     reach = math.ceil(float((along.norm(dim=-1) / 2 + radius).amax()) / pixel + 0.5)
     offsets = torch.arange(-reach, reach + 1, device=start.device, dtype=start.dtype)
     column = middle[:, 0, None, None] + offsets
