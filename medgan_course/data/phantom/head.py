@@ -30,7 +30,6 @@ the head; z up, 0 at the basal ganglia. No result on it says anything about pati
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 
 import torch
@@ -121,7 +120,7 @@ def phantoms(
     Parameters
     ----------
     subjects, size, seed, labels, dim, device
-        As of all families; see :mod:`medgan_course.data.phantom.common`. Left out: nobody has lesions.
+        As of all families; see :mod:`medgan_course.data.phantom.common`.
     contrasts : sequence of str
         Some of "t1", "t1gd", "t2", "pd", "flair", "gre", "ct" (-1000 to 1500 HU), "ct_brain" (the same
         scan in the window of the brain, 0 to 80 HU), "fdg" (PET of the glucose that is used) and "myelin"
@@ -156,8 +155,6 @@ def phantoms(
         contrasts=contrasts, known=CONTRASTS, dim=dim, device=device,
     )  # fmt: skip
     fov, n = within("fov", fov, *FOVS, "mm"), len(asked)
-    if asked.labels is None:
-        asked = replace(asked, labels=[0] * n)
     swollen = one_each("tumour", tumour, n, 0, 1).bool()
     atrophy = None if severity is None else one_each("severity", severity, n, 0, 1)
     parts = asked.parts(CHUNK[dim], swollen, atrophy)
@@ -493,6 +490,8 @@ def _anatomy(
         outwards = (x.abs() - middle + 100) * torch.where(x > 0, 1.0, -1.0)
         edge = _sum(0.35 * rough + 1, (0.25, other))
         for row in lesions.unbind(1):
+            if not row.any():
+                continue
             present, half, lx, ly, la, lb, _, *high = row.view(*row.shape, *[1] * dim).unbind(1)
             near = _square((outwards - half * (lx + 100)).div_(la), (y - ly).div_(lb))
             if high:
@@ -523,11 +522,15 @@ def _anatomy(
     if below:
         beyond = torch.minimum(beyond, below.face)
         soft &= ~below.bones
-        paint(painted, soft & (other > 0.7), FAT)
+        paint(painted, soft & (other > 1.1), FAT)
     paint(painted, soft, MUSCLE)
     paint(painted, beyond > 0, FAT)
     paint(painted, beyond > fat, SKIN)
-    paint(painted, beyond > fat + 1.9, AIR)
+    outside = beyond > fat + 1.9
+    if below:
+        # Ears: flaps of skin that lie on the head in front and stand off behind.
+        outside &= ~((beyond - fat - 1.9 - below.ear_off).abs() < 2.6) | ~below.ears
+    paint(painted, outside, AIR)
     if below:
         paint(painted, below.marrow & below.bones, MARROW)
         paint(painted, below.orbits & soft & (beyond < 0), FAT)
@@ -654,6 +657,8 @@ class _Below:
     cistern, bones, marrow, airways, orbits, eyes : Tensor
         bool: fluid below the cerebrum, bones of face and neck and the marrow in them, air, the fat of the
         orbits, and the eyes, whose vitreous is as good as water.
+    ears : Tensor
+        bool: as high and as far back as ears are; they are ``ear_off`` mm off the skin.
     face : Tensor
         Distance in mm outwards from the surface of face and neck.
     """
@@ -699,6 +704,9 @@ class _Below:
         apart, ahead, globe = uniform(30, 33), uniform(56, 60), uniform(11.2, 12.4)
         up = z + 41
         self.eyes = _square(side - apart, y + ahead) + up**2 < globe**2
+        ear_y, ear_z = y - uniform(4, 10), z + uniform(44, 50)
+        self.ears = (_square(ear_y / 12, ear_z / uniform(25, 32)) < 1) & (side > 40)
+        self.ear_off = uniform(0.1, 0.4) * (ear_y + 12).clamp_min(0)
         self.orbits = _square((side - apart + 4) / 17, (y + ahead - 9) / 26) + (up / 15) ** 2 < 1
 
     def joined(self, pial: Tensor, white: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
