@@ -226,9 +226,10 @@ def test_a_volume_resembles_its_slices():
     """The volume's middle planes, at 12 to 18 mm, and slices at 5 to 25 mm have the same tissues."""
     volume = abdomen.phantoms(range(3), size=32, seed=0, dim=3, labels=[0] * 3, contrasts=("ct",))
     plane = volume.tissues[:, :, 15:17].mean(dim=(0, 2, 3, 4))
-    slices = abdomen.phantoms(range(30), size=32, seed=0, labels=[0] * 30, contrasts=())
+    # A quarter of the slices: 25 of 100, with a standard deviation of 4.
+    slices = abdomen.phantoms(range(100), size=32, seed=0, labels=[0] * 100, contrasts=())
     near = (slices.facts["level"] - 15).abs() < 10
-    assert near.sum() >= 6
+    assert near.sum() > 6
     flat = slices.tissues[near].mean(dim=(0, 2, 3))
     for name, tolerance in (("air", 0.06), ("fat", 0.06), ("liver", 0.03), ("bone", 0.015), ("muscle", 0.03)):
         k = abdomen.TISSUES.index(name)

@@ -29,6 +29,28 @@ def test_a_subjects_numbers_depend_on_nobody_else():
     assert not torch.equal(alone, drawn(Subjects([1], seed=3)))
 
 
+def test_classes_left_out_are_everyones_own_and_equally_frequent():
+    """Of 3,000, each of three classes has 1,000 with a standard deviation of 26; 5 of these are 130."""
+    one = asked(range(3000), classes="abc").labels
+    assert asked(range(2999, -1, -1), classes="abc").labels == one[::-1]
+    assert all(abs(one.count(kind) - 1000) < 130 for kind in range(3))
+    other = asked(range(3000), classes="abc", seed=1).labels
+    alike = sum(a == b for a, b in zip(one, other, strict=True))
+    assert abs(alike - 1000) < 130
+    assert asked(classes=()).labels == []
+
+
+def test_seeds_share_no_subject():
+    """Whatever their distance: also those that a sum, or 32 bits, would have taken for the same."""
+    seeds = [0, 1, 4294, 4295, 2**32, 2**32 + 1, 2**64, 10**30]
+    many = [
+        Subjects(range(50), seed=seed, stream=stream).each(2, 0, 1) for seed in seeds for stream in (0, 1, -1)
+    ]
+    numbers = torch.cat(many)
+    assert len(numbers.unique(dim=0)) == 50 * 3 * len(seeds)
+    assert not torch.equal(Subjects([1], seed=23).each(2, 0, 1), Subjects([3], seed=12).each(2, 0, 1))
+
+
 def test_no_number_is_used_twice():
     subjects = Subjects([3, 4], seed=2)
     numbers = torch.cat([subjects.each(count, 0, 1) for count in (100, 200, 1, 300, 5)], dim=1)
@@ -155,8 +177,7 @@ def asked(subjects=(0, 1), **others):
 def test_what_is_asked_for_comes_back_as_lists():
     got = asked((i for i in (4, 2)), labels=iter(torch.tensor([1, 0])), contrasts=(c for c in ("ct",)))
     assert (got.numbers, got.labels, got.contrasts, len(got)) == ([4, 2], [1, 0], ("ct",), 2)
-    assert asked([1_000_002]).numbers == [1_000_002]
-    assert asked().labels is None
+    assert asked([10**9], seed=10**30).numbers == [10**9]
     assert list(common.numbered([1, 1, 0], 7)) == [7, 8, 9]
     for labels, first in ((3, 0), ([0], 0.5)):
         with pytest.raises(CourseError):
@@ -179,7 +200,7 @@ def test_a_few_are_computed_at_a_time():
         ({"subjects": None}, "subjects is None: give a list"),
         ({"subjects": 3}, "subjects is 3: give a list"),
         ({"subjects": [-1]}, "Subject -1"),
-        ({"subjects": [1_000_003]}, "0 to 1000002"),
+        ({"subjects": [2**63]}, "from 0 to 9223372036854775807"),
         ({"subjects": [0.5]}, "Subject 0.5 is not a whole number"),
         ({"labels": [0]}, "2 subjects but 1 labels"),
         ({"labels": [0, 2]}, r"Label 2 .* 0 \(well\), 1 \(ill\)"),
@@ -189,7 +210,6 @@ def test_a_few_are_computed_at_a_time():
         ({"size": 32.0}, "size 32.0 is not a whole"),
         ({"size": "64"}, "size '64' is not a whole"),
         ({"seed": -1}, "seed is -1"),
-        ({"seed": 2**31}, "seed is 2147483648"),
         ({"seed": None}, "seed None is not a whole"),
         ({"contrasts": ("t11",)}, "did you mean 't1'"),
         ({"contrasts": "ct"}, r"\('ct',\)"),

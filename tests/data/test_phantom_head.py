@@ -64,7 +64,7 @@ def test_the_same_person_at_two_sizes():
 
 
 def test_lesions_change_nothing_but_white_matter():
-    well = head.phantoms(range(8), size=64, seed=0)
+    well = head.phantoms(range(8), size=64, seed=0, labels=[0] * 8)
     ill = head.phantoms(range(8), size=64, seed=0, labels=[1] * 8)
     assert not well.lesion.any()
     assert ill.tissues[:, head.LESION].sum(dim=(1, 2)).gt(0).sum() >= 7
@@ -76,7 +76,7 @@ def test_lesions_change_nothing_but_white_matter():
 
 
 def test_lesions_are_bright_in_t2_and_flair_and_dark_in_t1():
-    well = head.phantoms(range(12), size=64, seed=0)
+    well = head.phantoms(range(12), size=64, seed=0, labels=[0] * 12)
     ill = head.phantoms(range(12), size=64, seed=0, labels=[1] * 12)
     lesion = (ill.tissues[:, head.LESION] > 0.9)[:, None]
     for name, sign in {"t1": -1, "t2": 1, "flair": 1}.items():
@@ -136,10 +136,14 @@ def test_the_signal_of_white_matter_by_hand(population):
     assert (mean_in(population, "t2", head.WHITE) + 1) / 2 == pytest.approx(white / fluid, rel=0.06)
 
 
-def test_one_scale_for_all(population):
-    """Normalising each image by its own maximum would make all maxima 1, and wide ventricles dim the air."""
-    maxima = population.images["t2"].amax(dim=(1, 2, 3))
-    assert maxima.unique().numel() > 3
+def test_one_scale_for_all():
+    """Normalising each image by its own maximum would make all maxima 1, and wide ventricles dim the air.
+
+    In gradient echoes a lesion is the brightest and fluid, the next, has 0.8 of it, or with half of the
+    subjects' variation and four standard deviations of the noise, 0.95: nobody who is well reaches 1.
+    """
+    well = head.phantoms(range(12), size=32, seed=0, contrasts=("gre",), labels=[0] * 12).images["gre"]
+    assert well.max() < 1
     dim = head.phantoms(range(6), size=32, seed=0, contrasts=("t2",), severity=[0.0] * 6).images["t2"]
     wide = head.phantoms(range(6), size=32, seed=0, contrasts=("t2",), severity=[1.0] * 6).images["t2"]
     assert torch.equal(dim[:, :, :2, :2], wide[:, :, :2, :2])  # air, and its noise
@@ -248,7 +252,9 @@ def test_severity_lowers_glucose_most_at_the_back():
 
 def test_pet_by_hand():
     """Deep inside white matter FDG is a quarter of grey matter's uptake, myelin's tracer all of it."""
-    population = head.phantoms(range(16), size=64, seed=0, contrasts=("fdg", "myelin", "gre"))
+    population = head.phantoms(
+        range(32), size=64, seed=0, contrasts=("fdg", "myelin", "gre"), labels=[0] * 32
+    )
     eroded = -torch.nn.functional.max_pool2d(-population.share("white"), 5, stride=1, padding=2)
     deep = (eroded > 0.99) & (population.share("white") > 0.99)
     assert deep.sum() > 50

@@ -33,7 +33,7 @@ Positions are in mm: x to the right of the image, which is the patient's left; y
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -77,6 +77,7 @@ T2 = {"tr": 3500.0, "te": 80.0}  # spin echo
 CHUNK = {2: 8, 3: 1}  # subjects at a time: their maps stay in a core's cache
 FINE = {2: 128, 3: 48}  # the least side of the grid on which tissues are painted
 THIN = 2  # planes painted for each plane of a volume
+SLAB = 16  # of them at a time: what is not at their height is not computed
 
 
 TISSUES = tuple(tissue_table("body"))
@@ -112,7 +113,7 @@ def phantoms(
         As of all families; see :mod:`medgan_course.data.phantom.common`.
     labels : iterable of int, optional
         In the abdomen a position in :data:`CLASSES` for every subject, in the pelvis the sex, 0 male and 1
-        female. Left out, all are as frequent.
+        female. Left out, everyone has their own.
     fov : float
         Side of a slice in mm, from 40 to :data:`FOV`.
     region : {"abdomen", "pelvis"}
@@ -140,13 +141,11 @@ def phantoms(
     fov = within("fov", fov, 40, FOV, "mm")
     span = (HEIGHT, fov, fov)[-dim:]
     parts = []
-    for own, wanted in asked.parts(CHUNK[dim]):
+    for own, kind in asked.parts(CHUNK[dim]):
         side = size * max(2, fineness(size, FINE[dim]))
-        person = _person(own, wanted if region == "pelvis" else None)
+        person = _person(own, kind if region == "pelvis" and labels is not None else None)
         if region == "pelvis":
             kind = person.female.flatten().long()
-        else:
-            kind = own.stream(1).each(1, 0, len(classes))[:, 0].long() if wanted is None else wanted
         low, high = REGIONS[region]
         level = (
             own.stream(2).uniform(low, high) if dim == 2 else torch.full_like(person.size, (low + high) / 2)
@@ -421,19 +420,16 @@ class _Body:
         self, at: Sequence[Tensor | float], axes: Sequence[Tensor | float], *, mirrored: bool = False
     ) -> Tensor:
         """Return the squared radius in semi-axes: below 1 inside; ``mirrored``, one on each side."""
-        x = self.x.abs() if mirrored else self.x
-        return (
-            ((x - at[0]) / axes[0]) ** 2
-            + ((self.y - at[1]) / axes[1]) ** 2
-            + ((self.z - at[2]) / axes[2]) ** 2
-        )
+        up = (self.z - at[2]) / axes[2]
+        return torch.addcmul(self.column(at, axes, mirrored=mirrored), up, up)
 
     def column(
         self, at: Sequence[Tensor | float], axes: Sequence[Tensor | float], *, mirrored: bool = False
     ) -> Tensor:
         """Return the squared radius in semi-axes of an elliptic cylinder along z."""
         x = self.x.abs() if mirrored else self.x
-        return ((x - at[0]) / axes[0]) ** 2 + ((self.y - at[1]) / axes[1]) ** 2
+        across, along = (x - at[0]) / axes[0], (self.y - at[1]) / axes[1]
+        return torch.addcmul(across * across, along, along)
 
     def tube(
         self,
@@ -447,15 +443,16 @@ class _Body:
         x = self.x.abs() if mirrored else self.x
         way = [b - a for a, b in zip(start, end, strict=True)]
         length = math.fsum(w * w for w in way)
-        along = (
-            (x - start[0]) * (way[0] / length)
-            + (self.y - start[1]) * (way[1] / length)
-            + (self.z - start[2]) * (way[2] / length)
-        ).clamp(0, 1)
-        gap = (x - start[0] - way[0] * along).square()
-        gap = gap + (self.y - start[1] - way[1] * along).square()
-        gap = gap + (self.z - start[2] - way[2] * along).square()
-        return gap.sqrt() / (radius[0] + (radius[1] - radius[0]) * along)
+        offsets = [p - a for p, a in zip((x, self.y, self.z), start, strict=True)]
+        along = torch.zeros_like(self.depth)
+        for offset, step in zip(offsets, way, strict=True):
+            along.add_(offset, alpha=step / length)
+        along.clamp_(0, 1)
+        gap = torch.zeros_like(along)
+        for offset, step in zip(offsets, way, strict=True):
+            off = torch.sub(offset, along, alpha=step)
+            gap.addcmul_(off, off)
+        return gap.sqrt_().div_(radius[0] + (radius[1] - radius[0]) * along)
 
 
 def _positions(
@@ -531,23 +528,47 @@ def _trunk(
     def fields(scale: float) -> tuple[Tensor, ...]:
         return own.field(3, scale, sides, span, _extent(span)).unbind(1)
 
-    broad, mid, fine = [field * zoom for field in fields(60.0)], fields(25.0), fields(9.0)
-    seen = (x, y, z)
+    broad, mid, fine = tuple(field * zoom for field in fields(60.0)), fields(25.0), fields(9.0)
+    frame = own.uniform(0.95, 1.05), own.uniform(0.95, 1.05), own.uniform(6, 9), own.uniform(3, 7)
+    if own.dim == 2:
+        return _painted(own, person, frame, (x, y, z), broad, mid, fine, lesions, zoom)
+    slabs = []
+    for start in range(0, sides[0], SLAB):
+        slab = slice(start, start + SLAB)
+        at = (x, y, z[..., slab, :, :])
+        here = [tuple(field[:, slab] for field in each) for each in (broad, mid, fine)]
+        slabs.append(_painted(own, person, frame, at, here[0], here[1], here[2], lesions, zoom))
+    return torch.cat(slabs, dim=1)
+
+
+def _painted(
+    own: Subjects,
+    person: _Person,
+    frame: tuple[Tensor, ...],
+    at: tuple[Tensor, ...],
+    broad: tuple[Tensor, ...],
+    mid: tuple[Tensor, ...],
+    fine: tuple[Tensor, ...],
+    lesions: Tensor,
+    zoom: Tensor | float,
+) -> Tensor:
+    """Return the tissue of every fine pixel of a slice, or of some planes of a volume."""
+    x, y, z = at
     x, y = x + person.shift[0], y + person.shift[1]
     x, y = x * person.turn.cos() + y * person.turn.sin(), y * person.turn.cos() - x * person.turn.sin()
     x = x / person.size + 3.0 * broad[0] + 1.0 * zoom * mid[0]
     y = y / person.size + 3.0 * broad[1] + 1.0 * zoom * mid[1]
 
     low, high = z.min().item(), z.max().item()
-    wide = (140 + 27 * bump((z + 225) / 75) + 6 * bump((z - 110) / 70)) * own.uniform(0.95, 1.05)
-    thick = (98 + 9 * bump((z - 110) / 70) + 4 * bump((z + 220) / 60)) * own.uniform(0.95, 1.05)
+    wide = (140 + 27 * bump((z + 225) / 75) + 6 * bump((z - 110) / 70)) * frame[0]
+    thick = (98 + 9 * bump((z - 110) / 70) + 4 * bump((z + 220) / 60)) * frame[1]
     front = y < 0
     thick = torch.where(front, thick * person.inner, thick)
     across, along = (x / wide).abs(), (y / thick).abs()
     level = across.square() * across.sqrt() + along.square() * along.sqrt()
     radius = (x.square() + y.square()).sqrt()
     depth = radius / level.clamp_min(1e-4).pow(0.4) - radius
-    wall = own.uniform(6, 9) + own.uniform(3, 7) * across.clamp_max(1) + 0.8 * mid[2]
+    wall = frame[2] + frame[3] * across.clamp_max(1) + 0.8 * mid[2]
     painted = torch.full(
         torch.broadcast_shapes(depth.shape, wall.shape), FAT, dtype=torch.uint8, device=x.device
     )
@@ -561,6 +582,12 @@ def _trunk(
     body.fill((depth > 0) & (depth < wall * (1 - 1.1 * flank)), MUSCLE)
     body.fill(depth < 2.6 - fat, SKIN)
     body.fill(depth < -fat, AIR)
+    # Around the body nothing more is painted.
+    rows, columns = ((depth >= -fat).flatten(0, -3).any(dim=axis).nonzero() for axis in ((0, 2), (0, 1)))
+    if not len(rows):
+        return painted
+    body, lesion_at = _cropped(body, at, rows, columns)
+    x, y, z, depth, wall = body.x, body.y, body.z, body.depth, body.wall
     _spine(own.stream(4), body)
     if high > -70:
         _ribs(own.stream(5), body)
@@ -573,11 +600,29 @@ def _trunk(
         kidneys = _kidneys(own.stream(8), body)
         liver = _liver(own.stream(9), body, inside, kidneys)
         _upper(own.stream(10), body, inside, kidneys)
-        _spots(body, seen, lesions, liver)
+        _spots(body, lesion_at, lesions, liver)
     _vessels(own.stream(11), body)
     if low < 60:
         _bowel(own.stream(12), body, inside)
     return painted
+
+
+def _cropped(
+    body: _Body, at: tuple[Tensor, ...], rows: Tensor, columns: Tensor
+) -> tuple[_Body, tuple[Tensor, ...]]:
+    """Return what of the body and of the positions lies from the first to the last of rows and columns."""
+    down, across = (slice(int(each.min()), int(each.max()) + 1) for each in (rows, columns))
+
+    def part(whole: Tensor) -> Tensor:
+        whole = whole[..., down, :] if whole.shape[-2] > 1 else whole
+        return whole[..., across] if whole.shape[-1] > 1 else whole
+
+    inner = replace(
+        body, x=part(body.x), y=part(body.y), z=part(body.z), depth=part(body.depth), wall=part(body.wall),
+        mid=tuple(part(field) for field in body.mid), fine=tuple(part(field) for field in body.fine),
+        painted=part(body.painted),
+    )  # fmt: skip
+    return inner, tuple(part(each) for each in at)
 
 
 def _spine(own: Subjects, body: _Body) -> None:

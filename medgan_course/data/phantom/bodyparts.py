@@ -33,42 +33,42 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     return images
 
 
-def _abdomen(subjects: Subjects, size: int) -> Tensor:
-    made = abdomen.phantoms(subjects.numbers.tolist(), size=size, seed=subjects.seed, contrasts=("ct",))
+def _abdomen(own: Subjects, size: int) -> Tensor:
+    made = abdomen.phantoms(own.numbers.tolist(), size=size, seed=own.seed, contrasts=("ct",))
     shown = (made.images["ct"][:, 0] + 1) / 2
     # A wide window in which air and fat are nearly alike and only bone is white.
     return 0.4 + 0.1 * shown + 0.5 * shown**6
 
 
-def _chest(subjects: Subjects, size: int) -> Tensor:
-    well = [0] * len(subjects)
-    made = chest.phantoms(subjects.numbers.tolist(), size=size, seed=subjects.seed, labels=well)
+def _chest(own: Subjects, size: int) -> Tensor:
+    made = chest.phantoms(own.numbers.tolist(), size=size, seed=own.seed, labels=[0] * len(own))
     return (made.images["xray"][:, 0] + 1) / 2
 
 
-def _head(subjects: Subjects, size: int) -> Tensor:
+def _head(own: Subjects, size: int) -> Tensor:
     made = head.phantoms(
-        subjects.numbers.tolist(), size=size, seed=subjects.seed, contrasts=("ct",), fov=250.0
-    )
+        own.numbers.tolist(), size=size, seed=own.seed, labels=[0] * len(own),
+        contrasts=("ct",), fov=250.0,
+    )  # fmt: skip
     brain = 0.42 + 0.0045 * (made.scales["ct"].restored(made.images["ct"][:, 0]) - 20)
     # The headrest, below the head.
     x, y = grid(size, 2.0)
-    rest = (x / subjects.uniform(0.7, 0.85)) ** 2 + ((y - subjects.uniform(0.2, 0.4)) / 0.62) ** 2
+    rest = (x / own.uniform(0.7, 0.85)) ** 2 + ((y - own.uniform(0.2, 0.4)) / 0.62) ** 2
     return torch.maximum(brain.clamp(0.11, 1), 0.55 * bump((rest - 1) / 0.06) * (y > 0.55))
 
 
-def _posed(subjects: Subjects, size: int) -> tuple[Tensor, Tensor]:
+def _posed(own: Subjects, size: int) -> tuple[Tensor, Tensor]:
     """Return turned, shifted and scaled positions ``(n, 2 size, 2 size)``."""
     u, v = grid(2 * size, 2.0)
-    angle, scale = subjects.uniform(-0.12, 0.12), subjects.uniform(0.9, 1.1)
-    u, v = u * scale + subjects.uniform(-0.06, 0.06), v * scale + subjects.uniform(-0.06, 0.06)
+    angle, scale = own.uniform(-0.12, 0.12), own.uniform(0.9, 1.1)
+    u, v = u * scale + own.uniform(-0.06, 0.06), v * scale + own.uniform(-0.06, 0.06)
     return u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
 
 
-def _pooled(subjects: Subjects, grey: Tensor, sigma: float) -> Tensor:
+def _pooled(own: Subjects, grey: Tensor, sigma: float) -> Tensor:
     """Return pictures of half the side, with noise."""
     pooled = avg_pool2d(grey[:, None], 2)[:, 0]
-    return pooled + sigma * subjects.normal(*pooled.shape[1:])
+    return pooled + sigma * own.normal(*pooled.shape[1:])
 
 
 def _inside(x: Tensor, y: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
@@ -76,72 +76,72 @@ def _inside(x: Tensor, y: Tensor, a: Tensor | float, b: Tensor | float) -> Tenso
     return torch.sigmoid((1 - ((x / a) ** 2 + (y / b) ** 2).sqrt()) / 0.04)
 
 
-def _breasts(subjects: Subjects, size: int) -> Tensor:
-    x, y = _posed(subjects, size)
-    tissue = subjects.field(2, 0.16, 2 * size, 2.0)
-    grey, apart = torch.zeros_like(x), subjects.uniform(0.36, 0.48)
-    heights = subjects.uniform(0.35, 0.9), subjects.uniform(0.9, 1.1)
+def _breasts(own: Subjects, size: int) -> Tensor:
+    x, y = _posed(own, size)
+    tissue = own.field(2, 0.16, 2 * size, 2.0)
+    grey, apart = torch.zeros_like(x), own.uniform(0.36, 0.48)
+    heights = own.uniform(0.35, 0.9), own.uniform(0.9, 1.1)
     for side in (-1, 1):
         height = heights[0] * (1 if side < 0 else heights[1])
-        wide = subjects.uniform(0.26, 0.38)
+        wide = own.uniform(0.26, 0.38)
         grey = torch.maximum(grey, _inside(x - side * apart, y - 0.3, wide, height))
         # Glandular tissue behind the nipple, dark in fat.
         dense = _inside(x - side * apart, y - 0.2 + 0.5 * height, 0.6 * wide, 0.45 * height)
         grey = (
             grey
-            - subjects.uniform(0.0, 0.75)
+            - own.uniform(0.0, 0.75)
             * dense
-            * torch.sigmoid((tissue[:, 0] - subjects.uniform(-1, 0.8)) / 0.15)
+            * torch.sigmoid((tissue[:, 0] - own.uniform(-1, 0.8)) / 0.15)
             * grey
         )
-    fat = torch.maximum(grey, _inside(x, y - 0.75, subjects.uniform(0.8, 0.92), 0.66))
-    thorax = _inside(x, y - 0.82, subjects.uniform(0.66, 0.8), 0.6)
+    fat = torch.maximum(grey, _inside(x, y - 0.75, own.uniform(0.8, 0.92), 0.66))
+    thorax = _inside(x, y - 0.82, own.uniform(0.66, 0.8), 0.6)
     flesh = 0.07 + 0.04 * tissue[:, 1] + 0.18 * bump(tissue[:, 0] / 0.12)
-    shown = subjects.uniform(0.65, 0.95) * (fat * (1 + 0.05 * tissue[:, 1]) * (1 - thorax)) + flesh * thorax
-    return _pooled(subjects, shown * torch.sigmoid((subjects.uniform(0.75, 0.9) - y) / 0.02), 0.015)
+    shown = own.uniform(0.65, 0.95) * (fat * (1 + 0.05 * tissue[:, 1]) * (1 - thorax)) + flesh * thorax
+    return _pooled(own, shown * torch.sigmoid((own.uniform(0.75, 0.9) - y) / 0.02), 0.015)
 
 
-def _chest_ct(subjects: Subjects, size: int) -> Tensor:
-    x, y = _posed(subjects, size)
-    a, b = subjects.uniform(0.72, 0.9), subjects.uniform(0.55, 0.72)
+def _chest_ct(own: Subjects, size: int) -> Tensor:
+    x, y = _posed(own, size)
+    a, b = own.uniform(0.72, 0.9), own.uniform(0.55, 0.72)
     ring = _inside(x, y, a, b) - _inside(x, y, a - 0.1, b - 0.1)
     spine = _inside(x, y - 0.72 * b, 0.16, 0.14)
-    heart = _inside(x - subjects.uniform(-0.05, 0.2), y + subjects.uniform(-0.05, 0.15), 0.26, 0.24)
+    heart = _inside(x - own.uniform(-0.05, 0.2), y + own.uniform(-0.05, 0.15), 0.26, 0.24)
     # Grey levels that ran over are white, here and there.
-    often = subjects.uniform(0.5, 1.4) * ring + 1.4 * spine + subjects.uniform(0.0, 0.8) * heart
-    white = subjects.normal(2 * size, 2 * size) > 2.6 - 1.5 * often
-    return _pooled(subjects, 0.5 + 0.09 * heart * subjects.uniform(0, 1) + 0.5 * white * (often > 0.2), 0.008)
+    often = own.uniform(0.5, 1.4) * ring + 1.4 * spine + own.uniform(0.0, 0.8) * heart
+    white = own.normal(2 * size, 2 * size) > 2.6 - 1.5 * often
+    return _pooled(own, 0.5 + 0.09 * heart * own.uniform(0, 1) + 0.5 * white * (often > 0.2), 0.008)
 
 
-def _hand(subjects: Subjects, size: int) -> Tensor:
-    x, y = _posed(subjects, size)
+def _hand(own: Subjects, size: int) -> Tensor:
+    x, y = _posed(own, size)
     y = y - 0.02
-    mirror = torch.where(subjects.uniform(0, 1) < 0.5, -1.0, 1.0)
+    mirror = torch.where(own.uniform(0, 1) < 0.5, -1.0, 1.0)
     x = x * mirror
     soft = torch.maximum(
-        _chord(x + 0.02, y - 0.3, subjects.uniform(0.27, 0.33), subjects.uniform(0.34, 0.4), 0.9),
-        _chord(x, y - 1.0, subjects.uniform(0.18, 0.23), 0.7, 0.95),
+        _chord(x + 0.02, y - 0.3, own.uniform(0.27, 0.33), own.uniform(0.34, 0.4), 0.9),
+        _chord(x, y - 1.0, own.uniform(0.18, 0.23), 0.7, 0.95),
     )
     bone = _bone(x + 0.075, 1.12 - y, 0.5, 0.075, ()) + _bone(x - 0.08, 1.12 - y, 0.49, 0.055, ())
     for _ in range(7):
-        where = subjects.uniform(-0.13, 0.13), subjects.uniform(0.46, 0.58)
+        where = own.uniform(-0.13, 0.13), own.uniform(0.46, 0.58)
         bone = torch.maximum(bone, 0.8 * _chord(x - where[0], y - where[1], 0.06, 0.055, 1.0))
-    spread = subjects.uniform(0.12, 0.24)
+    spread = own.uniform(0.12, 0.24)
     fingers = ((-0.13, 0.93, -1.5), (-0.045, 1.1, -0.5), (0.045, 1.16, 0.5), (0.13, 1.06, 1.5))
     for start, length, place in fingers:
-        angle, reach = place * spread + 0.05 * subjects.uniform(-1, 1), length * subjects.uniform(0.94, 1.06)
+        angle, reach = place * spread + 0.05 * own.uniform(-1, 1), length * own.uniform(0.94, 1.06)
         u, v = x - start, 0.42 - y
         u, v = u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
         soft = torch.maximum(soft, _chord(u, v - 0.5 * reach - 0.05, 0.082, 0.56 * reach, 0.7))
         bone = torch.maximum(bone, _bone(u, v, reach, 0.036, (0.42, 0.7, 0.87)))
-    angle = -subjects.uniform(0.75, 1.1)
+    angle = -own.uniform(0.75, 1.1)
     u, v = x + 0.13, 0.5 - y
     u, v = u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
     soft = torch.maximum(soft, _chord(u, v - 0.33, 0.09, 0.42, 0.7))
     bone = torch.maximum(bone, _bone(u, v, 0.68, 0.042, (0.42, 0.74)))
-    exposure, contrast = subjects.uniform(0.3, 0.5), subjects.uniform(0.4, 0.6)
-    grain = 1 + 0.12 * subjects.field(1, 0.06, 2 * size, 2.0)[:, 0]
-    return _pooled(subjects, exposure * soft.clamp_min(0) + contrast * bone * grain, 0.012)
+    exposure, contrast = own.uniform(0.3, 0.5), own.uniform(0.4, 0.6)
+    grain = 1 + 0.12 * own.field(1, 0.06, 2 * size, 2.0)[:, 0]
+    return _pooled(own, exposure * soft.clamp_min(0) + contrast * bone * grain, 0.012)
 
 
 def _chord(x: Tensor, y: Tensor, a: Tensor | float, b: Tensor | float, depth: float) -> Tensor:

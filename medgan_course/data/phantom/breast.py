@@ -116,17 +116,15 @@ def render_masses(labels: Sequence[int], *, size: int, seed: int, first: int = 0
     return bytes_of(made.images["us"]), made.lesion[:, 0]
 
 
-def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Sequence[str]) -> Phantoms:
-    n, uniform, device = len(subjects), subjects.uniform, subjects.device
+def _part(own: Subjects, labels: Tensor, size: int, contrasts: Sequence[str]) -> Phantoms:
+    n, uniform, device = len(own), own.uniform, own.device
     factor = fineness(size, FINE)
     side = size * factor
     x, y = (place + 0.5 for place in grid(side, 1.0, device=device))
-    own = (subjects.each(1, 0, 3)[:, 0]).long()
-    label = own if labels is None else labels
-    folds = subjects.field(3, 0.22, side, 1.0)
-    grains = subjects.field(2, 0.045, side, 1.0)
-    lobes = subjects.field(2, 0.07, side, 1.0)
-    streaks = interpolate(subjects.normal(3, 36, 7), (side, side), mode="bicubic", align_corners=False)
+    folds = own.field(3, 0.22, side, 1.0)
+    grains = own.field(2, 0.045, side, 1.0)
+    lobes = own.field(2, 0.07, side, 1.0)
+    streaks = interpolate(own.normal(3, 36, 7), (side, side), mode="bicubic", align_corners=False)
 
     # Layers from the skin down; lobules of fat in the gland.
     tilt = uniform(-0.1, 0.1)
@@ -140,7 +138,7 @@ def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Seque
     paint(painted, y < skin, SKIN)
 
     # The mass.
-    mass = _mass(subjects, label, x, y, skin, lobes, grains[:, 1])
+    mass = _mass(own, labels, x, y, skin, lobes, grains[:, 1])
     paint(painted, mass["inside"], MASS)
     tissues = shares(painted, len(TISSUES), factor)
     lesion = tissues[:, MASS : MASS + 1] >= 0.5
@@ -168,11 +166,11 @@ def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Seque
             - uniform(0, 18) * torch.sigmoid((bed - muscle - uniform(0.02, 0.25)) / 0.06)
         )
         # Ligaments cast shadows of their own.
-        shade = subjects.field(1, 0.1, side, 1.0)[:, 0, :1] * torch.sigmoid((y - 0.3) / 0.12)
+        shade = own.field(1, 0.1, side, 1.0)[:, 0, :1] * torch.sigmoid((y - 0.3) / 0.12)
         echo = echo - 5 * (shade - 0.8).clamp_min(0)
         echo = torch.lerp(echo, mass["echo"] + 2.0 * grains[:, 0] - 5 * y, mass["share"])
         echo = echo + mass["rim"] + mass["below"]
-        apart = subjects.stream(1)
+        apart = own.stream(1)
         parts = apart.normal(2, side + 1, side + 3)
         # Echoes blend over the width of the beam; a pixel of the display averages four of them.
         parts = avg_pool2d(parts, (1, 3), stride=1) * 3**0.5
@@ -189,10 +187,10 @@ def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Seque
         lesion=lesion,
         lesion_columns=LESION_COLUMNS,
         lesions=mass["table"],
-        labels=label,
+        labels=labels,
         severity=mass["table"][:, 0, 5],
-        subject=subjects.numbers,
-        seed=subjects.seed,
+        subject=own.numbers,
+        seed=own.seed,
     )
 
 
@@ -205,10 +203,10 @@ def _sheets(phase: Tensor, side: int) -> Tensor:
 
 
 def _mass(
-    subjects: Subjects, label: Tensor, x: Tensor, y: Tensor, skin: Tensor, bent: Tensor, grain: Tensor
+    own: Subjects, label: Tensor, x: Tensor, y: Tensor, skin: Tensor, bent: Tensor, grain: Tensor
 ) -> dict[str, Tensor]:
     """Return where the mass is, its echogenicity, what its rim and its shadow add (dB), and the table."""
-    n, uniform = len(subjects), subjects.uniform
+    n, uniform = len(own), own.uniform
     present, malignant = (label > 0).view(n, 1, 1), (label == 2).view(n, 1, 1)
     wide = torch.where(malignant, uniform(0.11, 0.25), 0.06 + 0.17 * uniform(0, 1) ** 1.5)
     tall = wide * torch.where(malignant, uniform(0.7, 1.2), uniform(0.45, 0.8))
@@ -222,7 +220,7 @@ def _mass(
     # An outline of a few waves; a ragged one has the higher ones too.
     turn = torch.atan2(v / tall, u / wide)
     # None of the waves is so strong that it alone makes the outline, which would be a square or a star.
-    swing, phase = subjects.each(WAVES, -1.4, 1.4), subjects.each(WAVES, 0, math.tau)
+    swing, phase = own.each(WAVES, -1.4, 1.4), own.each(WAVES, 0, math.tau)
     # Looked up by the angle: a wave for every pixel would cost more than all else.
     angles = torch.arange(ANGLES, device=x.device) * (math.tau / ANGLES)
     wave = torch.arange(WAVES, device=x.device)

@@ -149,9 +149,9 @@ def _soft(inside: Tensor, edge: Tensor | float) -> Tensor:
 
 
 def _smear(
-    u: Subjects, kinds: Tensor, widths: Tensor, white: tuple[float, float, float], size: int
+    own: Subjects, kinds: Tensor, widths: Tensor, white: tuple[float, float, float], size: int
 ) -> Tensor:
-    n, factor = len(u), fineness(size, FINE)
+    n, factor = len(own), fineness(size, FINE)
     side = size * factor
     # A red cell has none of what makes the others.
     plan = [BLOOD[min(kind, PLATELET)] for kind in kinds.tolist()]
@@ -161,16 +161,16 @@ def _smear(
         return torch.tensor([float(getattr(each, name)) for each in plan]).view(n, 1, 1)
 
     # The grid is a frame of unit width; textures are drawn for it, lengths are of the cell.
-    broad, middle, fine, grain = (u.field(2, scale, side, 1.0) for scale in (0.3, 0.12, 0.05, 0.025))
+    broad, middle, fine, grain = (own.field(2, scale, side, 1.0) for scale in (0.3, 0.12, 0.05, 0.025))
     width = widths.view(n, 1, 1)
     x, y = (each * width for each in grid(side, 1.0))
-    x, y = x + u.uniform(-0.04, 0.04) * width, y + u.uniform(-0.04, 0.04) * width
+    x, y = x + own.uniform(-0.04, 0.04) * width, y + own.uniform(-0.04, 0.04) * width
     edge = 0.012 * width + 0.12
 
     # The cell's outline, seldom round.
-    scale = u.uniform(0.88, 1.13)
+    scale = own.uniform(0.88, 1.13)
     body = torch.where(red, 3.9, of("radius")) * scale
-    long, lie = u.uniform(1.0, 1.14), u.uniform(0, math.pi)
+    long, lie = own.uniform(1.0, 1.14), own.uniform(0, math.pi)
     along, across = x * lie.cos() + y * lie.sin(), y * lie.cos() - x * lie.sin()
     outline = ((along / long) ** 2 + (across * long) ** 2).sqrt() * (
         1 + 0.035 * broad[:, 0] + 0.02 * middle[:, 0]
@@ -178,27 +178,29 @@ def _smear(
     within = _soft(body - outline, edge) * ~red
 
     # The nucleus.
-    apart = _nucleus(u, plan, x + 0.012 * width * middle[:, 1], y + 0.012 * width * middle[:, 0], scale, body)
+    apart = _nucleus(
+        own, plan, x + 0.012 * width * middle[:, 1], y + 0.012 * width * middle[:, 0], scale, body
+    )
     nucleus = _soft(-apart, 0.8 * edge) * within * ~platelet * ~red
-    chromatin = of("nucleus") * u.uniform(0.8, 1.2) * (1 + 0.13 * fine[:, 0] + 0.10 * grain[:, 0])
+    chromatin = of("nucleus") * own.uniform(0.8, 1.2) * (1 + 0.13 * fine[:, 0] + 0.10 * grain[:, 0])
 
     cytoplasm = within * (1 - 0.8 * nucleus) * (1 + 0.12 * middle[:, 0])
     speckled = within * torch.maximum(1 - nucleus, of("over"))
     red_dots, purple_dots = (
-        _soft(dots - u.uniform(-0.3, 0.5), 0.35) * speckled
+        _soft(dots - own.uniform(-0.3, 0.5), 0.35) * speckled
         for dots in (grain[:, 0] + 0.4 * fine[:, 0], grain[:, 1])
     )
     # Those of a platelet crowd in its middle and are too fine to be seen one by one.
-    crowd = within * bump(outline / (0.9 * body)) * (0.75 + 0.3 * middle[:, 1]) * u.uniform(0.25, 0.9)
+    crowd = within * bump(outline / (0.9 * body)) * (0.75 + 0.3 * middle[:, 1]) * own.uniform(0.25, 0.9)
     purple_dots = torch.where(platelet, crowd, purple_dots)
 
     # Red cells around it, paler in the middle; they may overlap each other, and lie beside the cell.
     haemoglobin = torch.zeros_like(x)
-    direction = u.each(RED_CELLS, 0, 2 * math.pi)
-    distance = u.each(RED_CELLS, 0, 1)
-    there = u.each(RED_CELLS, 0, 1) < u.each(1, 0.2, 0.7)
-    tall, wide = u.each(RED_CELLS, 3.2, 4.1), u.each(RED_CELLS, 0.9, 1.12)
-    pale, amount = u.each(RED_CELLS, 0.0, 0.75) * u.each(1, 0.3, 1.0), u.each(RED_CELLS, 0.8, 1.15)
+    direction = own.each(RED_CELLS, 0, 2 * math.pi)
+    distance = own.each(RED_CELLS, 0, 1)
+    there = own.each(RED_CELLS, 0, 1) < own.each(1, 0.2, 0.7)
+    tall, wide = own.each(RED_CELLS, 3.2, 4.1), own.each(RED_CELLS, 0.9, 1.12)
+    pale, amount = own.each(RED_CELLS, 0.0, 0.75) * own.each(1, 0.3, 1.0), own.each(RED_CELLS, 0.8, 1.15)
     for number in range(RED_CELLS):
         a, b = tall[:, number, None, None], wide[:, number, None, None]
         least = torch.where(red, 0.6 * body + 2.4, body + 3.3)
@@ -214,13 +216,13 @@ def _smear(
         dip = 1 - pale[:, number, None, None] * bump(r / (0.5 * a))
         haemoglobin = haemoglobin + present * amount[:, number, None, None] * dip * _soft(a - r, 0.8 * edge)
     # Where several overlap, less dark than all of them: they are pressed flat.
-    haemoglobin = 1.7 * torch.tanh(haemoglobin / 1.7) * (1 - within) * u.uniform(0.55, 1.0)
+    haemoglobin = 1.7 * torch.tanh(haemoglobin / 1.7) * (1 - within) * own.uniform(0.55, 1.0)
 
     amounts = torch.stack(
         [
             nucleus * chromatin,
-            of("blue") * cytoplasm * u.uniform(0.7, 1.3),
-            of("pink") * cytoplasm * u.uniform(0.7, 1.3),
+            of("blue") * cytoplasm * own.uniform(0.7, 1.3),
+            of("pink") * cytoplasm * own.uniform(0.7, 1.3),
             of("red_granules") * red_dots,
             of("purple_granules") * purple_dots * (1 - 0.4 * nucleus),
             haemoglobin,
@@ -228,29 +230,31 @@ def _smear(
         dim=1,
     )
     amounts = amounts * ~torch.stack([red] * 5 + [torch.zeros_like(red)], dim=1)
-    cast = torch.cat([u.uniform(-0.018, 0.018) for _ in range(3)], dim=1)[..., None]
+    cast = torch.cat([own.uniform(-0.018, 0.018) for _ in range(3)], dim=1)[..., None]
     plain = torch.tensor(white).view(3, 1, 1) * (1 + cast)
-    lamp = u.uniform(0.9, 1.04) * (1 + 0.02 * broad[:, 1])
+    lamp = own.uniform(0.9, 1.04) * (1 + 0.02 * broad[:, 1])
     light = avg_pool2d(plain * lamp[:, None] * stain.absorb(amounts.clamp_min(0), DYES), factor)
-    noise = u.stream(1).normal(3, size, size) * 0.01 * (size / 64) ** 0.5
+    noise = own.stream(1).normal(3, size, size) * 0.01 * (size / 64) ** 0.5
     return ((light + noise).clamp(0, 1) * 255).round().to(torch.uint8).movedim(1, -1)
 
 
-def _nucleus(u: Subjects, plan: Sequence[Blood], x: Tensor, y: Tensor, scale: Tensor, body: Tensor) -> Tensor:
+def _nucleus(
+    own: Subjects, plan: Sequence[Blood], x: Tensor, y: Tensor, scale: Tensor, body: Tensor
+) -> Tensor:
     """Return the distance to the nucleus, negative inside."""
     lobes = torch.tensor([each.lobes for each in plan])
-    many = lobes[:, :1] + (u.each(1, 0, 1) * (lobes[:, 1:] - lobes[:, :1] + 1)).long()
+    many = lobes[:, :1] + (own.each(1, 0, 1) * (lobes[:, 1:] - lobes[:, :1] + 1)).long()
     arc = torch.tensor([each.arc for each in plan])
-    radius = torch.tensor([each.lobe for each in plan])[:, None] * u.each(LOBES, 0.85, 1.15)
-    bridge = torch.tensor([each.bridge for each in plan])[:, None] * u.each(LOBES, 0.85, 1.15)
+    radius = torch.tensor([each.lobe for each in plan])[:, None] * own.each(LOBES, 0.85, 1.15)
+    bridge = torch.tensor([each.bridge for each in plan])[:, None] * own.each(LOBES, 0.85, 1.15)
     number = torch.arange(LOBES)
     share = number / (many - 1).clamp_min(1) - 0.5
-    angle = u.each(1, 0, 2 * math.pi) + arc[:, :1] * (share + u.each(LOBES, -0.06, 0.06)) * u.each(
+    angle = own.each(1, 0, 2 * math.pi) + arc[:, :1] * (share + own.each(LOBES, -0.06, 0.06)) * own.each(
         1, 0.85, 1.15
     )
-    out = arc[:, 1:] * u.each(LOBES, 0.8, 1.15)
+    out = arc[:, 1:] * own.each(LOBES, 0.8, 1.15)
     # The arc's middle is off the cell's, so that long arcs fit.
-    shift = u.each(2, -0.1, 0.1) * body[:, 0]
+    shift = own.each(2, -0.1, 0.1) * body[:, 0]
     at_x, at_y = out * angle.cos() + shift[:, :1], out * angle.sin() + shift[:, 1:]
     apart = torch.full_like(x, 99.0)
     for k in range(LOBES):
@@ -271,8 +275,8 @@ def _nucleus(u: Subjects, plan: Sequence[Blood], x: Tensor, y: Tensor, scale: Te
     return apart
 
 
-def _kidney(u: Subjects, labels: Tensor, size: int) -> Tensor:
-    n, factor = len(u), fineness(size, FINE // 2)
+def _kidney(own: Subjects, labels: Tensor, size: int) -> Tensor:
+    n, factor = len(own), fineness(size, FINE // 2)
     side = size * factor
     plan = [KIDNEY[label] for label in labels.tolist()]
 
@@ -280,33 +284,33 @@ def _kidney(u: Subjects, labels: Tensor, size: int) -> Tensor:
         return torch.tensor([getattr(each, name) for each in plan]).view(n, 1)
 
     width = 30.0
-    broad, fine, grain = (u.field(1, scale, side, width)[:, 0] for scale in (8.0, 2.0, 0.9))
+    broad, fine, grain = (own.field(1, scale, side, width)[:, 0] for scale in (8.0, 2.0, 0.9))
     x, y = grid(side, width)
     x, y = x + 0.5 * fine, y + 0.5 * fine.flip(-1)
     tubule = of("tubule")
-    centre = u.each(1, 0, 2 * math.pi)
+    centre = own.each(1, 0, 2 * math.pi)
     # Around a tubule nuclei lie side by side on a ring through the middle one; otherwise on rings around it.
-    spacing = 2.3 * of("long") * u.each(1, 0.9, 1.15)
+    spacing = 2.3 * of("long") * own.each(1, 0.9, 1.15)
     turn = (torch.arange(NEIGHBOURS) - NEIGHBOURS // 2) * spacing / tubule.clamp_min(1.0)
-    turn = centre + turn + u.each(NEIGHBOURS, -0.12, 0.12)
-    ring_x = tubule * (turn.cos() - centre.cos()) * u.each(NEIGHBOURS, 0.93, 1.07)
-    ring_y = tubule * (turn.sin() - centre.sin()) * u.each(NEIGHBOURS, 0.93, 1.07)
-    around, far = u.each(NEIGHBOURS, 0, 2 * math.pi), 2.2 * of("long") + 11 * u.each(NEIGHBOURS, 0, 1)
+    turn = centre + turn + own.each(NEIGHBOURS, -0.12, 0.12)
+    ring_x = tubule * (turn.cos() - centre.cos()) * own.each(NEIGHBOURS, 0.93, 1.07)
+    ring_y = tubule * (turn.sin() - centre.sin()) * own.each(NEIGHBOURS, 0.93, 1.07)
+    around, far = own.each(NEIGHBOURS, 0, 2 * math.pi), 2.2 * of("long") + 11 * own.each(NEIGHBOURS, 0, 1)
     lined = tubule > 0
     at_x = torch.where(lined, ring_x, far * around.cos())
     at_y = torch.where(lined, ring_y, far * around.sin())
-    lie = torch.where(lined, turn, centre + u.each(NEIGHBOURS, -0.9, 0.9))
-    present = u.each(NEIGHBOURS, 0, 1) < of("taken")
-    bright = of("bright") * u.each(NEIGHBOURS, 0.35, 1.0) * present
+    lie = torch.where(lined, turn, centre + own.each(NEIGHBOURS, -0.9, 0.9))
+    present = own.each(NEIGHBOURS, 0, 1) < of("taken")
+    bright = of("bright") * own.each(NEIGHBOURS, 0.35, 1.0) * present
     middle = NEIGHBOURS // 2
-    at_x[:, middle], at_y[:, middle] = u.each(2, -0.8, 0.8).unbind(1)
-    bright[:, middle] = of("bright")[:, 0] * u.each(1, 0.8, 1.2)[:, 0]
-    long = of("long") * u.each(NEIGHBOURS, 0.8, 1.2)
-    short = of("short") * u.each(NEIGHBOURS, 0.8, 1.2)
+    at_x[:, middle], at_y[:, middle] = own.each(2, -0.8, 0.8).unbind(1)
+    bright[:, middle] = of("bright")[:, 0] * own.each(1, 0.8, 1.2)[:, 0]
+    long = of("long") * own.each(NEIGHBOURS, 0.8, 1.2)
+    short = of("short") * own.each(NEIGHBOURS, 0.8, 1.2)
     # Above and below the focus light is spread more.
-    blur = u.each(NEIGHBOURS, 0.12, 0.4)
+    blur = own.each(NEIGHBOURS, 0.12, 0.4)
     blur[:, middle] = 0.14
-    shine = (0.05 + 0.02 * broad).clamp_min(0) * u.uniform(0.4, 1.6)
+    shine = (0.05 + 0.02 * broad).clamp_min(0) * own.uniform(0.4, 1.6)
     for k in range(NEIGHBOURS):
         cx, cy, a, b, phi, level, soft = (
             each[:, k, None, None] for each in (at_x, at_y, long, short, lie, bright, blur)
@@ -317,8 +321,8 @@ def _kidney(u: Subjects, labels: Tensor, size: int) -> Tensor:
     shine = (
         shine
         * (1 + of("uneven")[..., None] * (0.6 * fine + 0.5 * grain)).clamp_min(0.1)
-        * u.uniform(0.55, 1.1)
+        * own.uniform(0.55, 1.1)
     )
     light = avg_pool2d(shine[:, None], factor)[:, 0]
-    noise = u.stream(1).normal(size, size) * (0.03 * (light + 0.05).sqrt()) * (size / 64) ** 0.5
+    noise = own.stream(1).normal(size, size) * (0.03 * (light + 0.05).sqrt()) * (size / 64) ** 0.5
     return ((light + noise).clamp(0, 1) * 255).round().to(torch.uint8)

@@ -86,9 +86,13 @@ def phantoms(
     )  # fmt: skip
     if labels is not None and findings is not None:
         raise CourseError("Both labels and findings are given: leave one of them out.")
-    rows = None if findings is None else _rows(findings, len(asked))
+    if findings is None:
+        rows = torch.zeros(len(asked), len(FINDINGS), dtype=torch.long)
+        rows[:, FINDINGS.index("pneumonia")] = torch.tensor(asked.labels)
+    else:
+        rows = _rows(findings, len(asked))
     return Phantoms.joined(
-        [_part(own, kinds, found, size, asked.contrasts) for own, kinds, found in asked.parts(CHUNK, rows)]
+        [_part(own, found, size, asked.contrasts) for own, _, found in asked.parts(CHUNK, rows)]
     )
 
 
@@ -114,18 +118,12 @@ def render_findings(labels: Sequence[Sequence[int]], *, size: int, seed: int, fi
     return bytes_of(made.images["xray"])
 
 
-def _part(
-    subjects: Subjects, labels: Tensor | None, findings: Tensor | None, size: int, contrasts: Sequence[str]
-) -> Phantoms:
-    n, uniform, device = len(subjects), subjects.uniform, subjects.device
+def _part(own: Subjects, findings: Tensor, size: int, contrasts: Sequence[str]) -> Phantoms:
+    n, uniform, device = len(own), own.uniform, own.device
     # Ribs are thinner than a pixel of a small image: it is the average of a finer one, as on a detector.
     factor = 1 if size >= 48 else 2
     side = size * factor
-    own = (subjects.each(1, 0, 1)[:, 0] < 0.5).long()
-    if findings is None:
-        findings = torch.zeros(n, len(FINDINGS), dtype=torch.long, device=device)
-        findings[:, FINDINGS.index("pneumonia")] = own if labels is None else labels
-    label, present = findings[:, FINDINGS.index("pneumonia")], findings.float()
+    present = findings.float()
 
     def has(name: str) -> Tensor:
         return present[:, FINDINGS.index(name)].view(n, 1, 1)
@@ -134,7 +132,7 @@ def _part(
     angle, scale = uniform(-1, 1) ** 3 * 0.16, uniform(0.86, 1.1)
     u, v = u * scale + uniform(-0.09, 0.09), v * scale + uniform(-0.1, 0.1)
     x, y = u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
-    fine, coarse = subjects.field(2, 0.12, side, 2.0).mul(0.85).unbind(1)
+    fine, coarse = own.field(2, 0.12, side, 2.0).mul(0.85).unbind(1)
     centre, slope = uniform(1.55, 2.15), uniform(0.85, 1.6)
     paths, opacity, lungs, heart, body = _anatomy(uniform, x, y, fine, coarse, has)
 
@@ -144,7 +142,7 @@ def _part(
         photons = PHOTONS * (64 / side) ** 2
         counts = photons * transmission(torch.einsum("k,nkhw->nhw", mu, paths))
         # Poisson counts, which are nearly Gaussian at hundreds of photons a pixel.
-        counts = (counts + counts.sqrt() * subjects.stream(1).normal(side, side)).clamp_min_(1)
+        counts = (counts + counts.sqrt() * own.stream(1).normal(side, side)).clamp_min_(1)
         film = torch.sigmoid((torch.log(photons / counts) - centre) * slope)
         images["xray"] = avg_pool2d(film[:, None], factor) * 2 - 1
 
@@ -164,10 +162,10 @@ def _part(
         lesion=lesion,
         lesion_columns=LESION_COLUMNS,
         lesions=lesion_rows(area > 0, *centres, area / lung[:, None]),
-        labels=label,
+        labels=findings[:, FINDINGS.index("pneumonia")],
         severity=(opacity[:, 0].sum(dim=(1, 2)) / lung).clamp(0, 1),
-        subject=subjects.numbers,
-        seed=subjects.seed,
+        subject=own.numbers,
+        seed=own.seed,
         facts={"findings": findings, "opacity": opacity, "thickness": paths},
     )
 

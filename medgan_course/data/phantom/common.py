@@ -18,6 +18,7 @@ seed : int
     Seed of the population, from 0.
 labels : iterable of int, optional
     The class of each subject, a position in the family's ``CLASSES``. It changes only what makes the class.
+    Left out, everyone has their own, all classes equally often.
 contrasts : sequence of str
     Some of the family's ``CONTRASTS``, or none for the truth alone.
 dim : {2, 3}
@@ -40,6 +41,7 @@ Lengths are in mm unless a family says otherwise; the last axis is x, to the rig
 before it y, downwards, and the first of a volume z, from the top down.
 """
 
+import hashlib
 import math
 import operator
 import tomllib
@@ -49,14 +51,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from medgan_course.data.scale import Scale
 from medgan_course.errors import CourseError, did_you_mean
 
-POPULATION = 1_000_003  # subjects of a seed; the next one would be the first subject of the next seed
 LEAST = 16  # pixels a side
+LABELS = -1  # the stream of random numbers from which classes are drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +159,8 @@ class Asked:
         The subjects.
     seed : int
         Seed of the population.
-    labels : list of int or None
-        The class of each; None where everyone has their own.
+    labels : list of int
+        The class of each; empty if there are no classes.
     contrasts : tuple of str
         The contrasts.
     dim : int
@@ -168,7 +171,7 @@ class Asked:
 
     numbers: list[int]
     seed: int
-    labels: list[int] | None
+    labels: list[int]
     contrasts: tuple[str, ...]
     dim: int
     device: torch.device | str | None
@@ -181,11 +184,11 @@ class Asked:
 
         A few at a time, because their maps then stay in a core's cache. What is None stays None.
         """
-        labels = None if self.labels is None else torch.tensor(self.labels)
+        rows = (torch.tensor(self.labels), *others)
         for start in range(0, len(self), count):
             part = slice(start, start + count)
             own = Subjects(self.numbers[part], self.seed, dim=self.dim, device=self.device)
-            yield own, *(None if one is None else one[part].to(own.device) for one in (labels, *others))
+            yield own, *(None if one is None else one[part].to(own.device) for one in rows)
 
 
 def checked(
@@ -208,13 +211,13 @@ def checked(
     what : str
         The family, as in "a head needs at least 16 pixels".
     subjects : iterable of int
-        Numbers of the subjects, from 0 to 1,000,002.
+        Numbers of the subjects, from 0.
     size : int
         Image side in pixels, at least 16.
     seed : int
-        Seed of the population, a whole number from 0 of fewer than 32 bits.
+        Seed of the population, from 0.
     labels : iterable of int, optional
-        A position in ``classes`` for every subject.
+        A position in ``classes`` for every subject; left out, drawn.
     classes : sequence of str
         The family's classes.
     contrasts, known : iterable of str
@@ -233,24 +236,27 @@ def checked(
         raise CourseError(f"dim is {dim!r}, but a {what} comes as slices, dim=2, or as volumes, dim=3.")
     if whole("size", size) < LEAST:
         raise CourseError(f"size is {size}, but a {what} needs at least {LEAST} pixels.")
-    if not 0 <= whole("seed", seed) < 2**31:
-        raise CourseError(f"seed is {seed}: choose a whole number from 0 to {2**31 - 1}.")
-    kinds = None if labels is None else [whole("Label", label) for label in _listed("labels", labels)]
+    if whole("seed", seed) < 0:
+        raise CourseError(f"seed is {seed}: choose a whole number from 0.")
     numbers = [whole("Subject", number) for number in _listed("subjects", subjects)]
     if not numbers:
         raise CourseError("There are no subjects to compute: give at least one number.")
     for number in numbers:
-        if not 0 <= number < POPULATION:
-            raise CourseError(f"Subject {number} is none: a seed has subjects 0 to {POPULATION - 1}.")
-    if kinds is not None:
+        if not 0 <= number < 2**63:
+            raise CourseError(f"Subject {number} is none: they count from 0 to {2**63 - 1}.")
+    if labels is None:
+        drawn = Subjects(numbers, seed, stream=LABELS).each(1, 0, len(classes))[:, 0].long()
+        kinds = drawn.clamp_max(len(classes) - 1).tolist() if classes else []
+    else:
+        kinds = [whole("Label", label) for label in _listed("labels", labels)]
         if len(kinds) != len(numbers):
             raise CourseError(
                 f"There are {len(numbers)} subjects but {len(kinds)} labels: give one for each."
             )
-        for kind in kinds:
-            if not 0 <= kind < len(classes):
-                meant = ", ".join(f"{i} ({name})" for i, name in enumerate(classes))
-                raise CourseError(f"Label {kind} is no class of this {what} phantom: choose from {meant}.")
+    for kind in kinds:
+        if not 0 <= kind < len(classes):
+            meant = ", ".join(f"{i} ({name})" for i, name in enumerate(classes))
+            raise CourseError(f"Label {kind} is no class of this {what} phantom: choose from {meant}.")
     if isinstance(contrasts, str):
         raise CourseError(f"contrasts is {contrasts!r}: give a tuple of names, ({contrasts!r},).")
     chosen = tuple(contrasts)
@@ -431,9 +437,10 @@ class Subjects:
     """The random numbers of some subjects, one column after the other.
 
     Every subject has a generator of its own on the CPU, so nobody's numbers depend on who else is computed,
-    nor on the device. The order of the calls decides which number is used for what: what a family draws for
-    one purpose alone (the noise of a contrast) comes from a ``stream``, so that asking for less of it does
-    not change the rest.
+    nor on the device. Its key is 128 bits of the SHA-256 of seed, subject and stream: PyTorch's own generator
+    takes in 32 bits of a seed, of which two among 80,000 subjects are as likely as not to have the same.
+    The order of the calls decides which number is used for what: what a family draws for one purpose alone
+    (the noise of a contrast) comes from a ``stream``, so that asking for less of it does not change the rest.
 
     Parameters
     ----------
@@ -446,7 +453,7 @@ class Subjects:
     device : torch.device or str, optional
         Where the numbers are wanted. Default: the CPU.
     stream : int
-        0 for the subject itself; from 1 on for what is drawn apart.
+        0 for the subject itself; any other for what is drawn apart.
 
     Raises
     ------
@@ -467,12 +474,8 @@ class Subjects:
         if not self._numbers:
             raise CourseError("There are no subjects to compute: give at least one number.")
         self.seed, self.dim, self.device = seed, dim, torch.device(device or "cpu")
-        # Only the lower 32 bits of a generator's seed count.
-        keys = [seed * POPULATION + number for number in self._numbers]
-        self._generators = [
-            torch.Generator().manual_seed(~key * 64 + stream if stream else key) for key in keys
-        ]
-        self._waiting = torch.empty(len(keys), 0, device=self.device)
+        self._generators = [_generator(seed, number, stream) for number in self._numbers]
+        self._waiting = torch.empty(len(self), 0, device=self.device)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -494,14 +497,15 @@ class Subjects:
         """Return ``count`` numbers each, ``(n, count)``, uniform in [low, high)."""
         if self._waiting.shape[1] < count:
             # Many at a time, because a call costs more than the numbers.
-            more = [torch.rand(max(count, 256), generator=own) for own in self._generators]
-            self._waiting = torch.stack(more).to(self.device)
+            more = [own.random(max(count, 256), dtype=np.float32) for own in self._generators]
+            self._waiting = torch.from_numpy(np.stack(more)).to(self.device)
         drawn, self._waiting = self._waiting[:, :count], self._waiting[:, count:]
         return low + (high - low) * drawn
 
     def normal(self, *shape: int) -> Tensor:
         """Return ``(n, *shape)`` from N(0, 1)."""
-        return torch.stack([torch.randn(*shape, generator=own) for own in self._generators]).to(self.device)
+        drawn = [own.standard_normal(shape, dtype=np.float32) for own in self._generators]
+        return torch.from_numpy(np.stack(drawn)).to(self.device)
 
     def field(
         self,
@@ -529,6 +533,11 @@ class Subjects:
             extent = fov if isinstance(fov, float | int) else max(fov)
         points = int(extent / scale) + 4
         return smooth(self.normal(count, *[points] * self.dim), side, fov, (points - 3) * scale)
+
+
+def _generator(*purpose: int) -> np.random.Generator:
+    digest = hashlib.sha256("/".join(map(str, ("phantom", *purpose))).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
 def smooth(points: Tensor, side: int | Sequence[int], fov: float | Sequence[float], width: float) -> Tensor:

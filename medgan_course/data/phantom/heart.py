@@ -155,11 +155,9 @@ def phantoms(
 
 
 def _part(
-    own: Subjects, labels: Tensor | None, size: int, contrasts: Sequence[str],
+    own: Subjects, labels: Tensor, size: int, contrasts: Sequence[str],
     level: float | None, phase: float | None, fov: float,
 ) -> Phantoms:  # fmt: skip
-    if labels is None:
-        labels = own.stream(1).each(1, 0, len(CLASSES))[:, 0].long()
     dim, apart = own.dim, own.stream(2)
     one = torch.ones(len(own), *[1] * dim, device=own.device)
     levels = apart.uniform(0.12, 0.97)

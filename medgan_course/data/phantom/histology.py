@@ -203,12 +203,12 @@ def _nearest(x: Tensor, y: Tensor, pitch: Tensor, cells: Tensor) -> tuple[Tensor
     return best.sqrt_(), second.sqrt_(), which
 
 
-def _lattice(u: Subjects, places: int, pitch: Tensor, jitter: float) -> Tensor:
+def _lattice(own: Subjects, places: int, pitch: Tensor, jitter: float) -> Tensor:
     """Return the positions ``(n, places**2, 2)`` of the cells."""
-    index = torch.arange(places, device=u.device) - places // 2 + 0.5
+    index = torch.arange(places, device=own.device) - places // 2 + 0.5
     row, column = torch.meshgrid(index, index, indexing="ij")
     at = torch.stack([column.flatten(), row.flatten()], dim=-1)
-    moved = torch.stack([u.each(places**2, -jitter, jitter), u.each(places**2, -jitter, jitter)], dim=-1)
+    moved = torch.stack([own.each(places**2, -jitter, jitter), own.each(places**2, -jitter, jitter)], dim=-1)
     return (at + moved) * pitch
 
 
@@ -236,42 +236,41 @@ _PLAN = torch.tensor(
 
 
 def _part(
-    u: Subjects, labels: Tensor | None, labs: Tensor | None, magnified: Tensor,
+    own: Subjects, labels: Tensor, labs: Tensor | None, magnified: Tensor,
     size: int, contrasts: Sequence[str],
 ) -> Phantoms:  # fmt: skip
-    n, factor = len(u), fineness(size, FINE)
+    n, factor = len(own), fineness(size, FINE)
     side = size * factor
-    drawn = u.each(2, 0, 1)
-    kind = (drawn[:, 0] * len(CLASSES)).long() if labels is None else labels
-    lab = (drawn[:, 1] * H_AND_E).long() if labs is None else labs
+    drawn = own.each(1, 0, H_AND_E)[:, 0].long()
+    lab = drawn if labs is None else labs
     zoom = magnified.view(n, 1, 1)
 
     def only(*kinds: int) -> Tensor:
-        return torch.isin(kind, torch.tensor(kinds, device=u.device)).view(n, 1, 1)
+        return torch.isin(labels, torch.tensor(kinds, device=own.device)).view(n, 1, 1)
 
     # Textures belong to the image: a magnified one shows finer ones.
     broad, middle, fine, grain = (
-        u.field(count, scale, side, FOV) for count, scale in ((3, 30.0), (3, 10.0), (3, 3.5), (2, 1.3))
+        own.field(count, scale, side, FOV) for count, scale in ((3, 30.0), (3, 10.0), (3, 3.5), (2, 1.3))
     )
-    x, y = (each / zoom for each in grid(side, FOV, device=u.device))
+    x, y = (each / zoom for each in grid(side, FOV, device=own.device))
     bent_x, bent_y = x + 2.2 * middle[:, 0] + 4 * broad[:, 0], y + 2.2 * middle[:, 1] + 4 * broad[:, 1]
 
     # Fibres: waves along a direction, bent and beaded.
-    direction = u.uniform(0, math.pi)
+    direction = own.uniform(0, math.pi)
     across = bent_y * direction.cos() - bent_x * direction.sin()
     fibres = torch.zeros_like(across)
     for wave in (13.0, 7.0, 4.1, 2.6):
-        shift = u.uniform(0, 2 * math.pi) + 1.3 * middle[:, 2]
-        length = u.uniform(0.8, 1.25) * wave
+        shift = own.uniform(0, 2 * math.pi) + 1.3 * middle[:, 2]
+        length = own.uniform(0.8, 1.25) * wave
         fibres = fibres + torch.sin(2 * math.pi * across / length + shift) * (0.6 + 0.4 * broad[:, 2]) / 2.2
 
     # Glands, and fat cells, on a wide lattice.
     adipose, glandular, cancer = only(ADIPOSE), only(MUCOSA, TUMOUR), only(TUMOUR)
-    wide = torch.where(glandular, u.uniform(50, 64), u.uniform(36, 50))
-    at = _lattice(u, 7, wide, 0.2) + u.each(2, -20, 20)[:, None]
-    stretch, lie = u.each(49, 0.82, 1.2), u.each(49, 0, math.pi)
+    wide = torch.where(glandular, own.uniform(50, 64), own.uniform(36, 50))
+    at = _lattice(own, 7, wide, 0.2) + own.each(2, -20, 20)[:, None]
+    stretch, lie = own.each(49, 0.82, 1.2), own.each(49, 0, math.pi)
     big = (
-        wide * torch.where(cancer, u.uniform(0.50, 0.66), torch.where(adipose, 0.5, u.uniform(0.43, 0.5)))
+        wide * torch.where(cancer, own.uniform(0.50, 0.66), torch.where(adipose, 0.5, own.uniform(0.43, 0.5)))
     )[:, 0]
     glands = _shaped(at, big * stretch, big / stretch, lie)
     ragged = torch.where(cancer, 1.0, torch.where(adipose, 0.35, 0.4))
@@ -282,22 +281,22 @@ def _part(
     depth, next_depth, which_gland = gland(
         x, y, 4 * broad[:, 0] + 2 * middle[:, 0], 4 * broad[:, 1] + 2 * middle[:, 1]
     )
-    hollow = torch.where(cancer, u.uniform(0.0, 0.45), u.uniform(0.25, 0.42)) + 0.07 * middle[:, 2]
+    hollow = torch.where(cancer, own.uniform(0.0, 0.45), own.uniform(0.25, 0.42)) + 0.07 * middle[:, 2]
     in_gland = glandular & (depth < 1)
     lumen = in_gland & (depth < hollow)
     # A tumour's nests are like a sieve.
-    lumen = lumen | (cancer & in_gland & (middle[:, 2] + 0.4 * fine[:, 2] > u.uniform(1.5, 3.0)))
+    lumen = lumen | (cancer & in_gland & (middle[:, 2] + 0.4 * fine[:, 2] > own.uniform(1.5, 3.0)))
 
     # Nuclei.
-    plan = _PLAN.to(u.device)[kind]
+    plan = _PLAN.to(own.device)[labels]
     pitch, share, long_axis, short_axis = (plan[:, column].view(n, 1) for column in range(4))
-    crowd = u.each(1, 0.85, 1.15)
-    pitch = pitch * u.each(1, 0.93, 1.08)
-    atypia = u.each(1, 0, 1)
-    cell_at = _lattice(u, PLACES, pitch[:, :, None], 0.36)
+    crowd = own.each(1, 0.85, 1.15)
+    pitch = pitch * own.each(1, 0.93, 1.08)
+    atypia = own.each(1, 0, 1)
+    cell_at = _lattice(own, PLACES, pitch[:, :, None], 0.36)
     total = PLACES**2
-    chance, turn, plump, slender = (u.each(total, 0, 1) for _ in range(4))
-    texture_of, dark = u.each(total, 0, 1), u.each(total, 0, 1)
+    chance, turn, plump, slender = (own.each(total, 0, 1) for _ in range(4))
+    texture_of, dark = own.each(total, 0, 1), own.each(total, 0, 1)
     # What the cell lies in: looked up at its middle.
     pixel = ((cell_at * zoom / FOV + 0.5) * side).floor().long().clamp(0, side - 1)
     pixel = pixel[..., 1] * side + pixel[..., 0]
@@ -306,7 +305,7 @@ def _part(
         return values.expand(n, side, side).flatten(1).gather(1, pixel)
 
     cell_depth = there(depth)
-    gx, gy = (cell_at - at[torch.arange(n, device=u.device)[:, None], there(which_gland)]).unbind(-1)
+    gx, gy = (cell_at - at[torch.arange(n, device=own.device)[:, None], there(which_gland)]).unbind(-1)
     radial = torch.atan2(gy, gx)
     glandular_, cancer_ = glandular[:, 0], cancer[:, 0]
     inside = glandular_ & (cell_depth < 1.0)
@@ -344,14 +343,14 @@ def _part(
         return values.gather(1, which.flatten(1)).view_as(which)
 
     # Where there is no section: an edge in some fields.
-    margin = torch.where(u.uniform(0, 1) < 0.14, u.uniform(0.1, 0.45), 2.0) * FOV
-    outward = u.uniform(0, 2 * math.pi)
+    margin = torch.where(own.uniform(0, 1) < 0.14, own.uniform(0.1, 0.45), 2.0) * FOV
+    outward = own.uniform(0, 2 * math.pi)
     void = (bent_x * outward.cos() + bent_y * outward.sin() > margin) | only(BACKGROUND)
 
     # Paint the truth.
-    wall = u.uniform(0.025, 0.06)
+    wall = own.uniform(0.025, 0.06)
     fat = adipose & (next_depth - depth > wall * (1 + 0.5 * fine[:, 2])) & ~nucleus
-    painted = torch.full((n, side, side), WASTE, dtype=torch.uint8, device=u.device)
+    painted = torch.full((n, side, side), WASTE, dtype=torch.uint8, device=own.device)
     paint(painted, only(MUCUS).expand_as(x), SLIME)
     paint(painted, only(ADIPOSE, LYMPHOCYTES, MUSCLE, MUCOSA, STROMA, TUMOUR).expand_as(x), CONNECTIVE)
     paint(painted, in_gland, EPITHELIUM)
@@ -367,21 +366,21 @@ def _part(
 
     # How much of each stain there is.
     haem, eos, fibrous = (plan[:, column].view(n, 1, 1) for column in (4, 5, 6))
-    haem, eos = haem * u.uniform(0.75, 1.3), eos * u.uniform(0.75, 1.3)
+    haem, eos = haem * own.uniform(0.75, 1.3), eos * own.uniform(0.75, 1.3)
     h = haem * (1 + 0.25 * middle[:, 0] + 0.15 * fine[:, 2])
     e = eos * (1 + fibrous * 0.45 * fibres + 0.12 * middle[:, 1] + 0.10 * fine[:, 1] + 0.06 * grain[:, 0])
-    gaps = fibrous * torch.sigmoid((-fibres - u.uniform(0.5, 1.1)) / 0.12)
+    gaps = fibrous * torch.sigmoid((-fibres - own.uniform(0.5, 1.1)) / 0.12)
     e, h = e * (1 - 0.7 * gaps), h * (1 - 0.6 * gaps)
     clumps = only(DEBRIS) * torch.sigmoid((middle[:, 2] + 0.7 * fine[:, 2] + 0.6 * grain[:, 1] - 0.9) / 0.5)
     h, e = h + 0.30 * clumps, e + 0.12 * clumps
     # Epithelium: bluish cytoplasm in a tumour; goblet cells full of pale mucus in normal mucosa.
-    plasma_h = torch.where(cancer, u.uniform(0.14, 0.28), u.uniform(0.06, 0.13))
-    plasma_e = torch.where(cancer, u.uniform(0.22, 0.34), u.uniform(0.25, 0.36))
+    plasma_h = torch.where(cancer, own.uniform(0.14, 0.28), own.uniform(0.06, 0.13))
+    plasma_e = torch.where(cancer, own.uniform(0.22, 0.34), own.uniform(0.25, 0.36))
     goblet = ~cancer * torch.sigmoid((0.74 - depth) / 0.05) * torch.sigmoid((fine[:, 1] + 0.6) / 0.25)
     plasma_h = plasma_h * (1 + 0.25 * fine[:, 2]) * (1 - 0.2 * goblet)
     plasma_e = plasma_e * (1 + 0.2 * fine[:, 0]) * (1 - 0.75 * goblet)
     h, e = torch.where(in_gland, plasma_h, h), torch.where(in_gland, plasma_e, e)
-    secreted = u.uniform(0, 0.12) * (1 + 0.6 * middle[:, 0])
+    secreted = own.uniform(0, 0.12) * (1 + 0.6 * middle[:, 0])
     h, e = torch.where(lumen, 0.3 * secreted, h), torch.where(lumen, secreted, e)
     h, e = torch.where(fat, 0.005, h), torch.where(fat, 0.012, e)
     # Chromatin: clumped in lymphocytes, open with a dark rim and nucleoli in the tumour.
@@ -399,13 +398,13 @@ def _part(
 
     # The lab.
     chosen = [LABS[int(each)] for each in lab]
-    vectors = torch.tensor([[each.haematoxylin, each.eosin] for each in chosen], device=u.device)
-    strength = torch.tensor([each.strength for each in chosen], device=u.device)
-    white = torch.tensor([each.white for each in chosen], device=u.device)[..., None, None]
-    thickness = torch.exp(u.each(2, -0.16, 0.16)) * strength
+    vectors = torch.tensor([[each.haematoxylin, each.eosin] for each in chosen], device=own.device)
+    strength = torch.tensor([each.strength for each in chosen], device=own.device)
+    white = torch.tensor([each.white for each in chosen], device=own.device)[..., None, None]
+    thickness = torch.exp(own.each(2, -0.16, 0.16)) * strength
     amounts = torch.stack([h, e], dim=1).clamp_min(0) * thickness[..., None, None]
     light = avg_pool2d(white * stain.absorb(amounts, vectors), factor)
-    noise = u.stream(1).normal(3, size, size) * 0.008 * (size / 64) ** 0.5
+    noise = own.stream(1).normal(3, size, size) * 0.008 * (size / 64) ** 0.5
     section = (2 * (light + noise) - 1).clamp(-1, 1)
 
     images = {}
@@ -413,20 +412,20 @@ def _part(
         images["rgb"] = section
     if "low" in contrasts:
         images["low"] = avg_pool2d(section, LOW)
-    tumour = (kind == TUMOUR).float()
+    tumour = (labels == TUMOUR).float()
     epithelium = tissues[:, [EPITHELIAL, EPITHELIUM]].sum(dim=1, keepdim=True)
     return Phantoms(
         images=images,
         scales={name: RGB_SCALE for name in images},
         tissue_names=TISSUES,
         tissues=tissues,
-        lesion=(epithelium >= 0.5) & (kind == TUMOUR).view(n, 1, 1, 1),
+        lesion=(epithelium >= 0.5) & (labels == TUMOUR).view(n, 1, 1, 1),
         lesion_columns=LESION_COLUMNS,
         lesions=lesion_rows(tumour),
-        labels=kind,
+        labels=labels,
         severity=atypia[:, 0] * tumour,
-        subject=u.numbers,
-        seed=u.seed,
+        subject=own.numbers,
+        seed=own.seed,
         facts={"lab": lab, "instances": instances},
     )
 

@@ -109,22 +109,18 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     return bytes_of(made.images["ct"])
 
 
-def _part(
-    subjects: Subjects, labels: Tensor | None, size: int, contrasts: Sequence[str], fov: float
-) -> Phantoms:
-    dim, device = subjects.dim, subjects.device
-    own = (subjects.each(1, 0, 1)[:, 0] < 0.5).long()
-    label = own if labels is None else labels
+def _part(own: Subjects, labels: Tensor, size: int, contrasts: Sequence[str], fov: float) -> Phantoms:
+    dim, device = own.dim, own.device
     factor = fineness(size, FINE[dim])
-    nodule = _nodule(subjects, label)
-    painted, inside, wall = _painted(subjects, nodule, size * factor, fov)
+    nodule = _nodule(own, labels)
+    painted, inside, wall = _painted(own, nodule, size * factor, fov)
     tissues = shares(painted, len(TISSUES), factor)
     lesion = shares(inside.view(torch.uint8), 2, factor)[:, 1:] >= 0.5
     hu, spread = columns("lung", "hu", "spread", device=device)
-    hu = hu + spread * subjects.stream(1).normal(len(TISSUES)).clamp(-2, 2)
+    hu = hu + spread * own.stream(1).normal(len(TISSUES)).clamp(-2, 2)
     images = {}
     if "ct" in contrasts:
-        measured = subjects.stream(2)
+        measured = own.stream(2)
         mean = mixed(hu, tissues)
         aired = tissues[:, [LUNG, GROUND_GLASS]].sum(dim=1, keepdim=True)
         fine, broad = (measured.field(1, scale, size, fov, FOV) for scale in (3.0, 14.0))
@@ -139,18 +135,18 @@ def _part(
         lesion=lesion,
         lesion_columns=LESION_COLUMNS,
         lesions=nodule["table"],
-        labels=label,
+        labels=labels,
         severity=nodule["table"][:, 0, 5],
-        subject=subjects.numbers,
-        seed=subjects.seed,
+        subject=own.numbers,
+        seed=own.seed,
         facts={"wall": wall},
     )
 
 
-def _nodule(subjects: Subjects, label: Tensor) -> dict[str, Tensor]:
+def _nodule(own: Subjects, label: Tensor) -> dict[str, Tensor]:
     """Return the table of lesions, and of what balls (``lobes`` (n, k, 4)) and cones the nodule is made."""
     n, malignant = len(label), label == 1
-    draw = subjects.each(12, 0, 1).unbind(1)
+    draw = own.each(12, 0, 1).unbind(1)
 
     def between(u: Tensor, benign: tuple[float, float], other: tuple[float, float]) -> Tensor:
         low, high = (torch.where(malignant, other[i], benign[i]) for i in (0, 1))
@@ -163,24 +159,24 @@ def _nodule(subjects: Subjects, label: Tensor) -> dict[str, Tensor]:
     calcified = (~malignant & (density == 0) & (draw[3] < 0.4)) | (
         malignant & (density == 0) & (draw[3] < 0.06)
     )
-    centre = subjects.normal(3).clamp(-1.5, 1.5) * 1.5
+    centre = own.normal(3).clamp(-1.5, 1.5) * 1.5
     centre[:, 2] = 0
     radius = diameter[:, None] / 2
     # Balls on an ellipsoid: few and deep ones make a lobulated outline.
     lumps = between(draw[4], (0.02, 0.18), (0.15, 0.5))[:, None, None]
-    stretch = 1 + 0.14 * subjects.normal(1, 3).clamp(-1.6, 1.6)
-    towards = normalize(subjects.normal(LOBES, 3), dim=-1)
-    sized = 1 - lumps[..., 0] * subjects.each(LOBES, 0.6, 1.6)
+    stretch = 1 + 0.14 * own.normal(1, 3).clamp(-1.6, 1.6)
+    towards = normalize(own.normal(LOBES, 3), dim=-1)
+    sized = 1 - lumps[..., 0] * own.each(LOBES, 0.6, 1.6)
     off = (radius * (1 - sized) * 1.25)[..., None] * towards
     lobes = torch.cat([centre[:, None] + off, (radius * sized)[..., None]], dim=-1)
     lobes = torch.cat(
         [torch.cat([centre, 0.96 * radius * (1 - lumps[..., 0] * 0.5)], dim=1)[:, None], lobes], dim=1
     )
     # Spicules lie close to the plane z = 0 more often than chance has it, so that a slice shows them.
-    along = subjects.normal(SPICULES, 3) * torch.tensor([1.0, 1.0, 0.35 if subjects.dim == 2 else 1.0])
+    along = own.normal(SPICULES, 3) * torch.tensor([1.0, 1.0, 0.35 if own.dim == 2 else 1.0])
     along = normalize(along.to(centre), dim=-1)
-    reach = subjects.each(SPICULES, 0.1, 1.0) ** 1.5 * spiculation[:, None] * (3.5 + 0.8 * radius)
-    base = subjects.each(SPICULES, 0.6, 1.2) * (0.5 + 0.045 * radius) * spiculation[:, None].sqrt()
+    reach = own.each(SPICULES, 0.1, 1.0) ** 1.5 * spiculation[:, None] * (3.5 + 0.8 * radius)
+    base = own.each(SPICULES, 0.6, 1.2) * (0.5 + 0.045 * radius) * spiculation[:, None].sqrt()
     thickness = torch.stack([base * 1.8, base * 0.35], dim=-1)
     start = centre[:, None] + 0.8 * radius[..., None] * along
     end = centre[:, None] + (radius + reach)[..., None] * along
@@ -207,56 +203,54 @@ def _nodule(subjects: Subjects, label: Tensor) -> dict[str, Tensor]:
 
 
 def _painted(
-    subjects: Subjects, nodule: dict[str, Tensor], side: int, fov: float
+    own: Subjects, nodule: dict[str, Tensor], side: int, fov: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the tissue map (uint8), the nodule (bool), each ``(n, *fine)``, and whether there is a wall."""
-    dim = subjects.dim
-    x, y, *rest = grid(side, fov, dim=dim, device=subjects.device)
+    dim = own.dim
+    x, y, *rest = grid(side, fov, dim=dim, device=own.device)
     z = rest[0] if rest else torch.zeros_like(x)
-    bend = subjects.field(4, 18.0, side, fov, FOV)
-    fine = subjects.field(2, 3.5, side, fov, FOV)
+    bend = own.field(4, 18.0, side, fov, FOV)
+    fine = own.field(2, 3.5, side, fov, FOV)
     centre, diameter = nodule["table"][:, 0, 1:4], nodule["table"][:, 0, 4]
 
     def each(values: Tensor) -> Tensor:
         return values.view(-1, *[1] * dim)
 
     # The lung, what branches through it, and a fissure.
-    painted = torch.full((len(subjects), *[side] * dim), LUNG, dtype=torch.uint8, device=subjects.device)
+    painted = torch.full((len(own), *[side] * dim), LUNG, dtype=torch.uint8, device=own.device)
     bent = (
         x + (1.6 * bend[:, 0]).clamp(-BENT, BENT),
         y + (1.6 * bend[:, 1]).clamp(-BENT, BENT),
         z.expand_as(bend[:, 0]),
     )
-    start, end, radius = _trees(subjects)
+    start, end, radius = _trees(own)
     paint(painted, tubes(bent, start, end, radius, fov), VESSEL)
     # An airway beside the first tree, wider than its vessels, with a wall.
-    beside = 2.6 * radius[:, :1, :1] * normalize(subjects.normal(1, 3), dim=-1)
-    own = slice(0, 2**BRANCHINGS - 1)
-    airway = start[:, own] + beside, end[:, own] + beside
-    paint(painted, tubes(bent, *airway, 0.2 + radius[:, own], fov), VESSEL)
-    paint(painted, tubes(bent, *airway, 0.72 * radius[:, own], fov), LUMEN)
-    angle, tilt, apart = subjects.uniform(0, math.pi), subjects.uniform(-0.6, 0.6), subjects.uniform(-1, 1)
+    beside = 2.6 * radius[:, :1, :1] * normalize(own.normal(1, 3), dim=-1)
+    first = slice(0, 2**BRANCHINGS - 1)
+    airway = start[:, first] + beside, end[:, first] + beside
+    paint(painted, tubes(bent, *airway, 0.2 + radius[:, first], fov), VESSEL)
+    paint(painted, tubes(bent, *airway, 0.72 * radius[:, first], fov), LUMEN)
+    angle, tilt, apart = own.uniform(0, math.pi), own.uniform(-0.6, 0.6), own.uniform(-1, 1)
     across = (x * angle.cos() + y * angle.sin()) * tilt.cos() + z * tilt.sin() + 2.0 * bend[:, 2]
     gap = across + torch.where(apart > 0, 6 + 14 * apart, -6 + 14 * apart)
-    paint(painted, (gap.abs() < 0.3) & (subjects.uniform(0, 1) < 0.3), FISSURE)
+    paint(painted, (gap.abs() < 0.3) & (own.uniform(0, 1) < 0.3), FISSURE)
 
     # The chest wall: pleura, muscle with ribs in it, fat.
-    wall = subjects.uniform(0, 1) < 0.35
-    angle, close = subjects.uniform(-math.pi, math.pi), subjects.uniform(-0.8, 0.45)
-    near = torch.where(
-        subjects.uniform(0, 1) < 0.6, each(diameter) / 2 * (0.75 - close), subjects.uniform(12, 22)
-    )
+    wall = own.uniform(0, 1) < 0.35
+    angle, close = own.uniform(-math.pi, math.pi), own.uniform(-0.8, 0.45)
+    near = torch.where(own.uniform(0, 1) < 0.6, each(diameter) / 2 * (0.75 - close), own.uniform(12, 22))
     out = x * angle.cos() + y * angle.sin()
     along = y * angle.cos() - x * angle.sin()
     ends = each(centre[:, 0]) * angle.cos() + each(centre[:, 1]) * angle.sin()
-    depth = out - ends - near + (along**2 + z**2) / subjects.uniform(120, 260) + 0.7 * bend[:, 3]
-    thick, slant = subjects.uniform(7, 15), subjects.uniform(0.25, 0.7)
-    rib = (along * slant.sin() + z * slant.cos() + subjects.uniform(0, 30)).remainder(30) - 15
+    depth = out - ends - near + (along**2 + z**2) / own.uniform(120, 260) + 0.7 * bend[:, 3]
+    thick, slant = own.uniform(7, 15), own.uniform(0.25, 0.7)
+    rib = (along * slant.sin() + z * slant.cos() + own.uniform(0, 30)).remainder(30) - 15
     flat = ((depth - 5.2) / 3.4) ** 2 + (rib / 6.5) ** 2
     paint(painted, (flat < 1) & wall, BONE)
     paint(painted, (flat < 0.45 + 0.06 * fine[:, 0]) & wall, MARROW)
     layers = (depth - 2.5).remainder(9.0) < 1.3 + 0.9 * fine[:, 1]
-    fat = (depth > thick + bend[:, 0]) | (depth > 3.2) & layers & (subjects.uniform(0, 1) < 0.6)
+    fat = (depth > thick + bend[:, 0]) | (depth > 3.2) & layers & (own.uniform(0, 1) < 0.6)
     paint(painted, fat & wall & (depth > 0), FAT)
     paint(painted, (depth > 0) & wall, MUSCLE)
 
@@ -272,28 +266,28 @@ def _painted(
     return painted, inside & ~((depth > 0) & wall), wall.flatten()
 
 
-def _trees(subjects: Subjects) -> tuple[Tensor, Tensor, Tensor]:
+def _trees(own: Subjects) -> tuple[Tensor, Tensor, Tensor]:
     """Return starts and ends ``(n, m, 3)`` and radii at both ends ``(n, m, 2)`` of vessels, in mm."""
-    n = len(subjects)
-    hilum = normalize(subjects.normal(1, 3), dim=-1)
-    begin = (subjects.each(TREES * 3, -0.5, 0.5).view(n, TREES, 3) - 0.45 * hilum) * FOV
+    n = len(own)
+    hilum = normalize(own.normal(1, 3), dim=-1)
+    begin = (own.each(TREES * 3, -0.5, 0.5).view(n, TREES, 3) - 0.45 * hilum) * FOV
     # Many vessels run in the planes in which lungs are seen; a plane alone shows only what is close to it.
-    flat = torch.tensor([1.0, 1.0, 0.25 if subjects.dim == 2 else 0.6], device=subjects.device)
-    begin[..., 2] *= 0.25 if subjects.dim == 2 else 0.7
-    heading = normalize((hilum + 0.6 * subjects.normal(TREES, 3)) * flat, dim=-1)
-    radius = 0.55 + 1.3 * subjects.each(TREES, 0, 1) ** 2
+    flat = torch.tensor([1.0, 1.0, 0.25 if own.dim == 2 else 0.6], device=own.device)
+    begin[..., 2] *= 0.25 if own.dim == 2 else 0.7
+    heading = normalize((hilum + 0.6 * own.normal(TREES, 3)) * flat, dim=-1)
+    radius = 0.55 + 1.3 * own.each(TREES, 0, 1) ** 2
     starts, ends, radii = [], [], []
     for branching in range(BRANCHINGS):
         count = TREES * 2**branching
-        length = subjects.each(count, 8, 17) * 0.85**branching
+        length = own.each(count, 8, 17) * 0.85**branching
         end = begin + length[..., None] * heading
         starts.append(begin.view(n, TREES, -1, 3))
         ends.append(end.view(n, TREES, -1, 3))
         radii.append(torch.stack([radius, 0.9 * radius], dim=-1).view(n, TREES, -1, 2))
         begin = end.repeat_interleave(2, dim=1)
-        spread = 0.5 * subjects.normal(count, 3) * flat
+        spread = 0.5 * own.normal(count, 3) * flat
         heading = torch.stack([heading + spread, heading - spread], dim=2).flatten(1, 2)
-        heading = normalize(heading + 0.15 * subjects.normal(2 * count, 3), dim=-1)
+        heading = normalize(heading + 0.15 * own.normal(2 * count, 3), dim=-1)
         radius = radius.repeat_interleave(2, dim=1) / 2 ** (1 / 3)
     start, end, radius = (torch.cat(parts, dim=2).flatten(1, 2) for parts in (starts, ends, radii))
     return start, end, radius

@@ -94,16 +94,14 @@ def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Te
     return bytes_of(phantoms(numbered(labels, first), size=size, seed=seed, labels=labels).images["oct"])
 
 
-def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Sequence[str]) -> Phantoms:
-    n, uniform, device = len(subjects), subjects.uniform, subjects.device
+def _part(own: Subjects, labels: Tensor, size: int, contrasts: Sequence[str]) -> Phantoms:
+    n, uniform, device = len(own), own.uniform, own.device
     factor = fineness(size, FINE)
     side = size * factor
     x, y = (place + 0.5 for place in grid(side, 1.0, device=device))
-    own = subjects.each(1, 0, 4)[:, 0].long()
-    label = own if labels is None else labels
-    neovascular, oedema, drusen = ((label == k).view(n, 1, 1) for k in range(3))
+    neovascular, oedema, drusen = ((labels == k).view(n, 1, 1) for k in range(3))
     severity = uniform(0.15, 1.0)
-    coarse, fine = subjects.field(3, 0.25, side, 1.0), subjects.field(2, 0.035, side, 1.0)
+    coarse, fine = own.field(3, 0.25, side, 1.0), own.field(2, 0.035, side, 1.0)
 
     # The surfaces: Bruch's membrane, the pigment epithelium on it, and the inner limiting membrane.
     bruch = uniform(0.56, 0.74) + uniform(-0.16, 0.16) * (x - 0.5) + uniform(-0.1, 0.25) * (x - 0.5) ** 2
@@ -196,7 +194,7 @@ def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Seque
             )
             light = light - uniform(2, 9) * vessel * (1 - pit)
         light = light + 2.0 * coarse[:, 0, :1] - 8 * (1.2 * raised + 0.6 * pool) * (y > epithelium)
-        apart = subjects.stream(1)
+        apart = own.stream(1)
         parts = apart.normal(6, side, side)
         speckle = 10 * torch.log10(parts.square().mean(dim=1).clamp_min(1e-3))
         # Light blurs the layers a little; the detector adds its own noise.
@@ -217,10 +215,10 @@ def _part(subjects: Subjects, labels: Tensor | None, size: int, contrasts: Seque
         lesion=diseased >= 0.5,
         lesion_columns=LESION_COLUMNS,
         lesions=table,
-        labels=label,
-        severity=severity.view(n) * (label < 3),
-        subject=subjects.numbers,
-        seed=subjects.seed,
+        labels=labels,
+        severity=severity.view(n) * (labels < 3),
+        subject=own.numbers,
+        seed=own.seed,
     )
 
 

@@ -186,23 +186,21 @@ def render_vessels(
 
 
 def _part(
-    u: Subjects, labels: Tensor | None, eyes: Tensor | None,
+    own: Subjects, labels: Tensor, eyes: Tensor | None,
     size: int, contrasts: Sequence[str], fov: float, centre: str,
 ) -> Phantoms:  # fmt: skip
-    n, factor = len(u), fineness(size, FINE)
+    n, factor = len(own), fineness(size, FINE)
     side = size * factor
-    drawn = (u.each(1, 0, 5)[:, 0]).long()
-    wanted = drawn if labels is None else labels
-    extent = u.each(1, 0, 1)[:, 0]
-    severity = (wanted + extent) / 5 * (wanted > 0)  # grade and extent within it
-    right = u.each(1, 0, 1)[:, 0] < 0.5
+    extent = own.each(1, 0, 1)[:, 0]
+    severity = (labels + extent) / 5 * (labels > 0)  # grade and extent within it
+    right = own.each(1, 0, 1)[:, 0] < 0.5
     right = right if eyes is None else eyes == 1
 
     # The eye's own frame: the disc in the middle, temporal to the right; then the camera's.
-    fovea = torch.stack([u.uniform(4.1, 4.9), u.uniform(0.1, 0.8)], dim=-1)[:, 0, 0]
+    fovea = torch.stack([own.uniform(4.1, 4.9), own.uniform(0.1, 0.8)], dim=-1)[:, 0, 0]
     share = 0.0 if centre == "disc" else 0.55
-    look = share * fovea + torch.stack([u.uniform(-0.5, 0.5), u.uniform(-0.5, 0.5)], dim=-1)[:, 0, 0]
-    tilt, mirror = u.uniform(-0.12, 0.12), torch.where(right, -1.0, 1.0)[:, None, None]
+    look = share * fovea + torch.stack([own.uniform(-0.5, 0.5), own.uniform(-0.5, 0.5)], dim=-1)[:, 0, 0]
+    tilt, mirror = own.uniform(-0.12, 0.12), torch.where(right, -1.0, 1.0)[:, None, None]
     c, s = tilt.cos(), tilt.sin()
 
     def seen(points: Tensor) -> Tensor:
@@ -211,40 +209,40 @@ def _part(
         turned = x * c.view(shape) + y * s.view(shape), y * c.view(shape) - x * s.view(shape)
         return torch.stack([turned[0] * mirror.view(shape), turned[1]], dim=-1)
 
-    image_x, image_y = grid(side, fov, device=u.device)
+    image_x, image_y = grid(side, fov, device=own.device)
     px, py = image_x * mirror, image_y
     x = px * c - py * s + look[:, 0, None, None]
     y = px * s + py * c + look[:, 1, None, None]
 
-    broad = u.field(3, 3.5, side, fov)
-    middle = u.field(3, 0.9, side, fov)
-    fine = u.field(2, 0.35, side, fov)
+    broad = own.field(3, 3.5, side, fov)
+    middle = own.field(3, 0.9, side, fov)
+    fine = own.field(2, 0.35, side, fov)
 
     # Disc and cup.
-    tall, wide = u.uniform(0.82, 1.02), u.uniform(0.86, 0.98)
-    ratio = u.uniform(0.25, 0.65)
-    lean = u.uniform(-0.15, 0.15)
+    tall, wide = own.uniform(0.82, 1.02), own.uniform(0.86, 0.98)
+    ratio = own.uniform(0.25, 0.65)
+    lean = own.uniform(-0.15, 0.15)
     dx, dy = (x + lean * y) / (tall * wide), y / tall
     disc_radius = (dx**2 + dy**2).sqrt() + 0.02 * middle[:, 0]
     cup_radius = ((dx - 0.12) ** 2 + (dy - 0.02) ** 2).sqrt() / ratio + 0.06 * middle[:, 1]
 
-    artery, vein, arterial, venous = _trees(u, fovea, seen, side, fov)
-    counts, table, micro, blots, hard, tangle = _lesions(u, wanted, extent, fovea, seen, side, fov)
-    sunk = _sunk(u, counts[:, 3] > 0, fovea, seen)
-    boat = _boat(u, sunk, image_x, image_y, middle[:, 2]).float()
-    new = _new_vessels(u, (counts[:, 3] > 0)[:, None, None], tangle, table[:, -1, 4], seen, side, fov)
+    artery, vein, arterial, venous = _trees(own, fovea, seen, side, fov)
+    counts, table, micro, blots, hard, tangle = _lesions(own, labels, extent, fovea, seen, side, fov)
+    sunk = _sunk(own, counts[:, 3] > 0, fovea, seen)
+    boat = _boat(own, sunk, image_x, image_y, middle[:, 2]).float()
+    new = _new_vessels(own, (counts[:, 3] > 0)[:, None, None], tangle, table[:, -1, 4], seen, side, fov)
     blood = torch.maximum(blots, boat)
     vein_truth = torch.maximum(vein, new)
 
     # The aperture: a disc on black, in some cameras cut at the top and the bottom.
-    rim = u.uniform(0.478, 0.497) * fov
-    cut = torch.where(u.uniform(0, 1) < 0.4, u.uniform(0.4, 0.46), 0.5) * fov
+    rim = own.uniform(0.478, 0.497) * fov
+    cut = torch.where(own.uniform(0, 1) < 0.4, own.uniform(0.4, 0.46), 0.5) * fov
     if centre == "disc":
         cut = torch.full_like(cut, 0.5 * fov)
     from_middle = (image_x**2 + image_y**2).sqrt()
     edge = torch.minimum(rim - from_middle, cut - image_y.abs())
 
-    painted = torch.full((n, side, side), RETINA, dtype=torch.uint8, device=u.device)
+    painted = torch.full((n, side, side), RETINA, dtype=torch.uint8, device=own.device)
     paint(painted, disc_radius < 1, DISC)
     paint(painted, cup_radius < 1, CUP)
     paint(painted, artery >= 0.5, ARTERY)
@@ -257,52 +255,54 @@ def _part(
 
     # What absorbs. The choroid's vessels shine through between the pigment as a web of stripes.
     def absorbs(amount: Tensor, colour: tuple[float, ...]) -> Tensor:
-        return amount[:, None] * torch.tensor(colour, device=u.device).view(3, 1, 1)
+        return amount[:, None] * torch.tensor(colour, device=own.device).view(3, 1, 1)
 
-    tigroid = u.uniform(0, 1) ** 3
+    tigroid = own.uniform(0, 1) ** 3
     web = bump((middle[:, 1] + 0.5 * fine[:, 0]) / 0.55)
-    pigment = u.uniform(-0.35, 0.7) + 0.2 * broad[:, 0] + 0.07 * middle[:, 0] + 0.05 * fine[:, 1]
+    pigment = own.uniform(-0.35, 0.7) + 0.2 * broad[:, 0] + 0.07 * middle[:, 0] + 0.05 * fine[:, 1]
     pigment = pigment + tigroid * 0.5 * (0.4 - web)
     to_fovea = ((x - fovea[:, 0, None, None]) ** 2 + (y - fovea[:, 1, None, None]) ** 2).sqrt()
-    macula = u.uniform(0.6, 1.3) * bump(to_fovea / u.uniform(1.0, 1.5)) + u.uniform(0.3, 0.7) * bump(
-        to_fovea / u.uniform(0.35, 0.55)
+    macula = own.uniform(0.6, 1.3) * bump(to_fovea / own.uniform(1.0, 1.5)) + own.uniform(0.3, 0.7) * bump(
+        to_fovea / own.uniform(0.35, 0.55)
     )
-    cast = torch.cat([u.uniform(-0.1, 0.15), u.uniform(-0.2, 0.2), u.uniform(-0.5, 0.8)], dim=1)[..., None]
-    fundus = torch.tensor(FUNDUS, device=u.device).view(3, 1, 1) + cast
+    cast = torch.cat([own.uniform(-0.1, 0.15), own.uniform(-0.2, 0.2), own.uniform(-0.5, 0.8)], dim=1)[
+        ..., None
+    ]
+    fundus = torch.tensor(FUNDUS, device=own.device).view(3, 1, 1) + cast
     depth = fundus + absorbs(pigment, MELANIN) + absorbs(0.5 * web * (1 - tigroid), CHOROID)
     depth = depth + absorbs(macula, MACULAR)
     # Nerve fibres above and below the disc reflect in the young.
-    fibres = u.uniform(0, 0.3) * bump(disc_radius / 2.6) * (0.3 + 0.7 * bump(dx / (0.6 + dy.abs())))
+    fibres = own.uniform(0, 0.3) * bump(disc_radius / 2.6) * (0.3 + 0.7 * bump(dx / (0.6 + dy.abs())))
     depth = depth - absorbs(fibres * (1 + 0.3 * fine[:, 0]), (0.05, 0.5, 0.6))
     halo = torch.sigmoid((1.04 - disc_radius) / 0.045)
-    crescent = u.uniform(0, 1) ** 2 * torch.sigmoid((1.16 - disc_radius) / 0.04) * torch.sigmoid(dx * 4)
+    crescent = own.uniform(0, 1) ** 2 * torch.sigmoid((1.16 - disc_radius) / 0.04) * torch.sigmoid(dx * 4)
     depth = depth - absorbs((0.5 * crescent * (1 - halo)).expand_as(x), (0.2, 0.5, 0.4))
     cup = torch.sigmoid((1 - cup_radius) / 0.14) * halo
-    rosy = cast * 0.4 + absorbs(0.10 * fine[:, 1] - 0.16 * middle[:, 0] * cup + u.uniform(-0.1, 0.25), RIM)
-    head = torch.tensor(RIM, device=u.device).view(3, 1, 1) * (1 - cup)[:, None]
-    head = head + torch.tensor(PALE, device=u.device).view(3, 1, 1) * cup[:, None] + rosy
+    rosy = cast * 0.4 + absorbs(0.10 * fine[:, 1] - 0.16 * middle[:, 0] * cup + own.uniform(-0.1, 0.25), RIM)
+    head = torch.tensor(RIM, device=own.device).view(3, 1, 1) * (1 - cup)[:, None]
+    head = head + torch.tensor(PALE, device=own.device).view(3, 1, 1) * cup[:, None] + rosy
     depth = torch.lerp(depth, head, halo[:, None])
     dilution = 1 - 0.35 * cup
     depth = depth + absorbs(arterial * dilution, ARTERIAL) + absorbs(venous * dilution, VENOUS)
     depth = depth + absorbs(new, SPILT) + absorbs(0.8 * micro, SPILT)
     depth = depth + absorbs(torch.maximum(0.85 * blood, 1.1 * boat) * (1 + 0.15 * middle[:, 2]), SPILT)
-    yellow = torch.tensor(YELLOW, device=u.device).view(3, 1, 1) + cast * 0.5
+    yellow = torch.tensor(YELLOW, device=own.device).view(3, 1, 1) + cast * 0.5
     depth = torch.lerp(depth, yellow.expand_as(depth), (0.85 * hard)[:, None])
 
     # What shines, and what the camera makes of it.
-    lamp = 1 - u.uniform(0.1, 0.42) * (from_middle / (fov / 2)) ** 2 + 0.1 * broad[:, 1]
-    lamp = lamp + u.uniform(-0.5, 0.5) * image_x / fov + u.uniform(-0.5, 0.5) * image_y / fov
-    light = u.uniform(0.72, 1.12)[:, None] * lamp[:, None].clamp_min(0.1) * torch.exp(-depth)
-    veil = torch.tensor((0.05, 0.045, 0.035), device=u.device).view(3, 1, 1) * u.uniform(0.1, 1)[:, None]
+    lamp = 1 - own.uniform(0.1, 0.42) * (from_middle / (fov / 2)) ** 2 + 0.1 * broad[:, 1]
+    lamp = lamp + own.uniform(-0.5, 0.5) * image_x / fov + own.uniform(-0.5, 0.5) * image_y / fov
+    light = own.uniform(0.72, 1.12)[:, None] * lamp[:, None].clamp_min(0.1) * torch.exp(-depth)
+    veil = torch.tensor((0.05, 0.045, 0.035), device=own.device).view(3, 1, 1) * own.uniform(0.1, 1)[:, None]
     light = (light + veil) * torch.sigmoid(edge / (0.003 * fov))[:, None]
-    unsharp = u.uniform(0, 0.8)[:, None]
+    unsharp = own.uniform(0, 0.8)[:, None]
     light = avg_pool2d(light, factor)
     # A camera out of focus, or a cloudy lens: partly the mean over a disc of a sixth of a millimetre.
     width = 2 * round(0.17 * size / fov) + 1
     if width > 1:
         blurred = avg_pool2d(light, width, stride=1, padding=width // 2, count_include_pad=False)
         light = torch.lerp(light, blurred, unsharp)
-    grain = u.stream(1).normal(3, size, size) * 0.008 * (size / 64) ** 0.5
+    grain = own.stream(1).normal(3, size, size) * 0.008 * (size / 64) ** 0.5
     light = light * (1 + grain) + 0.3 * grain * (light > 0.02)
     photograph = (2 * light - 1).clamp(-1, 1)
 
@@ -322,13 +322,13 @@ def _part(
         lesions=table,
         labels=grade(counts),
         severity=severity,
-        subject=u.numbers,
-        seed=u.seed,
+        subject=own.numbers,
+        seed=own.seed,
         facts={
             "eye": right.long(),
             "counts": counts,
             "cup_to_disc": ratio[:, 0, 0],
-            "disc": seen(torch.zeros(n, 1, 2, device=u.device))[:, 0],
+            "disc": seen(torch.zeros(n, 1, 2, device=own.device))[:, 0],
             "fovea": seen(fovea[:, None])[:, 0],
             "preretinal": sunk,
             "seen": lesion.flatten(1).any(dim=1),
@@ -347,7 +347,7 @@ _HEADINGS = (
 
 
 def _path(
-    u: Subjects, start: Tensor, first: Tensor, last: Tensor, length: Tensor, bend: float, points: int,
+    own: Subjects, start: Tensor, first: Tensor, last: Tensor, length: Tensor, bend: float, points: int,
     winding: float = 1.0,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return positions ``(n, b, points + 1, 2)`` and headings ``(n, b, points)`` of ``b`` vessels."""
@@ -355,9 +355,9 @@ def _path(
     s = (torch.arange(points, device=first.device) + 0.5) / points * length[..., None]
     heading = last[..., None] + (first - last)[..., None] * torch.exp(-s / bend)
     for wave, amplitude in ((2.4, 0.24), (0.9, 0.19)):
-        stretch = u.each(count, 0.7, 1.4)[..., None] * wave
-        phase = u.each(count, 0, 2 * math.pi)[..., None]
-        heading = heading + winding * amplitude * u.each(count, 0.2, 1.0)[..., None] * torch.sin(
+        stretch = own.each(count, 0.7, 1.4)[..., None] * wave
+        phase = own.each(count, 0, 2 * math.pi)[..., None]
+        heading = heading + winding * amplitude * own.each(count, 0.2, 1.0)[..., None] * torch.sin(
             2 * math.pi * s / stretch + phase
         )
     step = (length / points)[..., None, None] * torch.stack([heading.cos(), -heading.sin()], dim=-1)
@@ -365,25 +365,27 @@ def _path(
 
 
 def _branches(
-    u: Subjects, path: Tensor, heading: Tensor, radius: Tensor, length: Tensor, per: int, points: int
+    own: Subjects, path: Tensor, heading: Tensor, radius: Tensor, length: Tensor, per: int, points: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return position, heading, half width and length of ``per`` branches of each of some vessels."""
     n, count, steps = heading.shape
     total = count * per
     # Spread along the parent, to the left and the right in turn.
     slot = torch.arange(total, device=path.device) % per
-    at = (slot + 0.35 + u.each(total, 0, 1.0)) / (per + 0.6)
+    at = (slot + 0.35 + own.each(total, 0, 1.0)) / (per + 0.6)
     index = (at * steps).long().clamp(1, steps - 1)
     parent = (torch.arange(total, device=path.device) // per).expand(n, -1)
     side = torch.where((slot % 2 == 0), 1.0, -1.0) * torch.where(
-        u.each(count, 0, 1).repeat_interleave(per, 1) < 0.5, 1.0, -1.0
+        own.each(count, 0, 1).repeat_interleave(per, 1) < 0.5, 1.0, -1.0
     )
     who = torch.arange(n, device=path.device)[:, None]
     start, old = path[who, parent, index], heading[who, parent, index]
-    angle = side * u.each(total, 30 * _TURN, 65 * _TURN)
-    thin = radius[who, parent, index] * u.each(total, 0.5, 0.78)
-    long = length[who, parent] * u.each(total, 0.3, 0.6)
-    branch, turned = _path(u, start, old + angle, old + angle * u.each(total, 0.2, 0.8), long, 1.5, points)
+    angle = side * own.each(total, 30 * _TURN, 65 * _TURN)
+    thin = radius[who, parent, index] * own.each(total, 0.5, 0.78)
+    long = length[who, parent] * own.each(total, 0.3, 0.6)
+    branch, turned = _path(
+        own, start, old + angle, old + angle * own.each(total, 0.2, 0.8), long, 1.5, points
+    )
     return branch, turned, _taper(thin, points, 0.35), long
 
 
@@ -394,23 +396,25 @@ def _taper(radius: Tensor, points: int, left: float) -> Tensor:
 
 
 def _trees(
-    u: Subjects, fovea: Tensor, seen: Callable[[Tensor], Tensor], side: int, fov: float
+    own: Subjects, fovea: Tensor, seen: Callable[[Tensor], Tensor], side: int, fov: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return how much of every pixel arteries and veins cover, and the same weighted by their blood."""
-    n = len(u)
-    plan = torch.tensor(_HEADINGS, device=u.device).T
-    away = torch.tensor([6.0, -5.0], device=u.device).repeat_interleave(TRUNKS)  # arteries beside their veins
+    n = len(own)
+    plan = torch.tensor(_HEADINGS, device=own.device).T
+    away = torch.tensor([6.0, -5.0], device=own.device).repeat_interleave(
+        TRUNKS
+    )  # arteries beside their veins
     count = 2 * TRUNKS
-    jitter = u.each(count, -12, 12)
+    jitter = own.each(count, -12, 12)
     first = (plan[0].repeat(2) + away + jitter) * _TURN
-    last = (plan[1].repeat(2) + away + 0.7 * jitter + u.each(count, -9, 9)) * _TURN
-    long = plan[2].repeat(2) * u.each(count, 0.85, 1.15)
-    width = torch.cat([u.each(1, 0.042, 0.055), u.each(1, 0.06, 0.078)], dim=1).repeat_interleave(
+    last = (plan[1].repeat(2) + away + 0.7 * jitter + own.each(count, -9, 9)) * _TURN
+    long = plan[2].repeat(2) * own.each(count, 0.85, 1.15)
+    width = torch.cat([own.each(1, 0.042, 0.055), own.each(1, 0.06, 0.078)], dim=1).repeat_interleave(
         TRUNKS, dim=1
     )
-    width = width * plan[3].repeat(2) * u.each(count, 0.85, 1.12)
-    start = torch.stack([u.each(count, -0.32, 0.05), u.each(count, -0.14, 0.14)], dim=-1)
-    path, heading = _path(u, start, first, last, long, 3.2, 28)
+    width = width * plan[3].repeat(2) * own.each(count, 0.85, 1.12)
+    start = torch.stack([own.each(count, -0.32, 0.05), own.each(count, -0.14, 0.14)], dim=-1)
+    path, heading = _path(own, start, first, last, long, 3.2, 28)
     radius = _taper(width, 28, 0.45)
     cover, weighted = [], []
     for per, points, blood in ((5, 14, 1.0), (4, 9, 0.85), (0, 0, 0.6)):
@@ -426,23 +430,23 @@ def _trees(
         cover.append(strokes(ends[0], ends[1], half, side=side, fov=fov))
         weighted.append(blood * cover[-1])
         if per:
-            path, heading, radius, long = _branches(u, path, heading, radius, long, per, points)
+            path, heading, radius, long = _branches(own, path, heading, radius, long, per, points)
     covered, light = (torch.stack(each).amax(dim=0).view(2, n, side, side) for each in (cover, weighted))
     return covered[0], covered[1], light[0], light[1]
 
 
 def _new_vessels(
-    u: Subjects, proliferative: Tensor, centre: Tensor, reach: Tensor,
+    own: Subjects, proliferative: Tensor, centre: Tensor, reach: Tensor,
     seen: Callable[[Tensor], Tensor], side: int, fov: float,
 ) -> Tensor:  # fmt: skip
     """Return how much of every pixel a tangle of fine new vessels around ``centre`` ``(n, 2)`` covers."""
     count = 12
-    where, turn = u.each(1, -2.5, 2.5) + u.each(count, -0.7, 0.7), u.each(count, -2.5, 2.5)
-    start = u.each(count, 0.3, 1.0)[..., None] * torch.stack([where.cos(), -where.sin()], dim=-1)
+    where, turn = own.each(1, -2.5, 2.5) + own.each(count, -0.7, 0.7), own.each(count, -2.5, 2.5)
+    start = own.each(count, 0.3, 1.0)[..., None] * torch.stack([where.cos(), -where.sin()], dim=-1)
     start = centre[:, None] + start * reach[:, None, None]
-    long = u.each(count, 0.8, 2.0) * reach[:, None]
-    path, _ = _path(u, start, where + turn, where - turn, long, 0.6, 20, winding=3.0)
-    radius = u.each(count, 0.018, 0.034)[..., None].expand(-1, -1, 20) * proliferative
+    long = own.each(count, 0.8, 2.0) * reach[:, None]
+    path, _ = _path(own, start, where + turn, where - turn, long, 0.6, 20, winding=3.0)
+    radius = own.each(count, 0.018, 0.034)[..., None].expand(-1, -1, 20) * proliferative
     ends = [seen(each).flatten(1, 2) for each in (path[:, :, :-1], path[:, :, 1:])]
     return strokes(ends[0], ends[1], radius.flatten(1), side=side, fov=fov)
 
@@ -452,41 +456,41 @@ def _new_vessels(
 
 
 def _lesions(
-    u: Subjects, wanted: Tensor, within: Tensor, fovea: Tensor,
+    own: Subjects, wanted: Tensor, within: Tensor, fovea: Tensor,
     seen: Callable[[Tensor], Tensor], side: int, fov: float,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Return counts, the table, covers of all kinds but the last, and the place in the eye of that."""
-    n = len(u)
+    n = len(own)
     # The fewest and the most of each kind, for each grade.
     fewest = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0], [4, 1, 0, 0], [8, SEVERE, 0, 0], [6, 6, 0, 1]])
     most = torch.tensor(
         [[0, 0, 0, 0], [6, 0, 0, 0], [14, SEVERE - 1, 22, 0], [24, 26, 40, 0], [24, 28, 40, 1]]
     )
-    fewest, most = fewest.to(u.device)[wanted], most.to(u.device)[wanted]
+    fewest, most = fewest.to(own.device)[wanted], most.to(own.device)[wanted]
     # The further within a grade, the more; exudates vary freely.
-    extent = torch.stack([within, within, u.each(1, -0.6, 1)[:, 0].clamp_min(0), within], dim=1)
+    extent = torch.stack([within, within, own.each(1, -0.6, 1)[:, 0].clamp_min(0), within], dim=1)
     counts = (fewest + (extent * (most - fewest + 1)).long()).minimum(most)
 
-    ahead, distance = u.each(sum(MOST), 0, 2 * math.pi), u.each(sum(MOST), 0, 1).sqrt()
+    ahead, distance = own.each(sum(MOST), 0, 2 * math.pi), own.each(sum(MOST), 0, 1).sqrt()
     # Exudates lie in a few rings around leaking vessels, mostly near the macula.
     rings = slice(MOST[0] + MOST[1], sum(MOST) - 1)
-    ring = (torch.arange(MOST[2], device=u.device) % 3).expand(n, -1)
-    ring_at = torch.stack([u.each(3, -2.2, 2.8), u.each(3, -2.4, 2.4)], dim=-1)
+    ring = (torch.arange(MOST[2], device=own.device) % 3).expand(n, -1)
+    ring_at = torch.stack([own.each(3, -2.2, 2.8), own.each(3, -2.4, 2.4)], dim=-1)
     spread = torch.stack([distance * ahead.cos(), distance * ahead.sin()], dim=-1)
     place = fovea[:, None] + 5.0 * spread
     circle = (0.6 + 0.5 * spread[:, rings].norm(dim=-1, keepdim=True)) * spread[:, rings]
     place[:, rings] = fovea[:, None] + ring_at.gather(1, ring[..., None].expand(-1, -1, 2)) + circle
     on_disc = place.norm(dim=-1, keepdim=True) < 1.3
-    place = place + on_disc * torch.tensor([2.6, 0.0], device=u.device)
-    kind = torch.tensor([kind for kind, many in enumerate(MOST) for _ in range(many)], device=u.device)
-    number = torch.tensor([number for many in MOST for number in range(many)], device=u.device)
-    smallest = torch.tensor([0.045, 0.08, 0.04, 0.6], device=u.device)[kind]
-    largest = torch.tensor([0.075, 0.24, 0.13, 1.3], device=u.device)[kind]
-    radius = smallest + (largest - smallest) * u.each(sum(MOST), 0, 1) ** 1.5
+    place = place + on_disc * torch.tensor([2.6, 0.0], device=own.device)
+    kind = torch.tensor([kind for kind, many in enumerate(MOST) for _ in range(many)], device=own.device)
+    number = torch.tensor([number for many in MOST for number in range(many)], device=own.device)
+    smallest = torch.tensor([0.045, 0.08, 0.04, 0.6], device=own.device)[kind]
+    largest = torch.tensor([0.075, 0.24, 0.13, 1.3], device=own.device)[kind]
+    radius = smallest + (largest - smallest) * own.each(sum(MOST), 0, 1) ** 1.5
     present = number < counts[:, kind]
     # New vessels grow at the disc or from a vein of the upper or lower arcade.
-    turn = torch.where(u.each(1, 0, 1) < 0.5, 1.0, -1.0) * u.each(1, 0.6, 2.2)
-    away = torch.where(u.each(1, 0, 1) < 0.5, 0.0, u.each(1, 2.5, 5.0))
+    turn = torch.where(own.each(1, 0, 1) < 0.5, 1.0, -1.0) * own.each(1, 0.6, 2.2)
+    away = torch.where(own.each(1, 0, 1) < 0.5, 0.0, own.each(1, 2.5, 5.0))
     tangle = away * torch.cat([turn.cos(), -turn.sin()], dim=1)
     place[:, -1] = tangle
     place = seen(place)
@@ -496,17 +500,17 @@ def _lesions(
     micro, spilt, hard = slice(0, MOST[0]), slice(MOST[0], MOST[0] + MOST[1]), rings
     first = strokes(place[:, micro], place[:, micro], radius[:, micro], side=side, fov=fov)
     # A haemorrhage is a blot of three lobes, or a flame along the nerve fibres, which leave the disc.
-    out = place[:, spilt] - seen(torch.zeros(n, 1, 2, device=u.device))
+    out = place[:, spilt] - seen(torch.zeros(n, 1, 2, device=own.device))
     out = out / out.norm(dim=-1, keepdim=True).clamp_min(0.1)
-    flame = (u.each(MOST[1], 0, 1) < 0.35)[:, :, None, None]
-    lobes = torch.where(flame, 0.4, 0.6) * u.normal(MOST[1], 3, 2)
+    flame = (own.each(MOST[1], 0, 1) < 0.35)[:, :, None, None]
+    lobes = torch.where(flame, 0.4, 0.6) * own.normal(MOST[1], 3, 2)
     reach = torch.where(flame, 1.7, 0.3) * out[:, :, None]
     size = radius[:, spilt, None]
     middle = place[:, spilt, None] + lobes * size[..., None]
     thick = (
         size
         * torch.where(flame[..., 0], 0.32, 0.6)
-        * (1 + 0.25 * torch.tensor([-1.0, 0.0, 1.0], device=u.device))
+        * (1 + 0.25 * torch.tensor([-1.0, 0.0, 1.0], device=own.device))
     )
     half = reach * size[..., None]
     second = strokes(
@@ -518,19 +522,19 @@ def _lesions(
     return counts, table, first, second, third, tangle
 
 
-def _sunk(u: Subjects, may: Tensor, fovea: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
+def _sunk(own: Subjects, may: Tensor, fovea: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
     """Return present, x, y and radius ``(n, 4)`` of blood in front of the retina: two in five who may."""
-    present = may[:, None] & (u.each(1, 0, 1) < 0.4)
-    angle, out = u.each(1, 0, 2 * math.pi), u.each(1, 0.5, 6.0)
+    present = may[:, None] & (own.each(1, 0, 1) < 0.4)
+    angle, out = own.each(1, 0, 2 * math.pi), own.each(1, 0.5, 6.0)
     place = fovea + out * torch.cat([angle.cos(), angle.sin()], dim=1)
-    radius = 0.3 + 1.5 * u.each(1, 0, 1) ** 2
+    radius = 0.3 + 1.5 * own.each(1, 0, 1) ** 2
     return torch.cat([torch.ones_like(radius), seen(place[:, None])[:, 0], radius], dim=1) * present
 
 
-def _boat(u: Subjects, row: Tensor, x: Tensor, y: Tensor, rough: Tensor) -> Tensor:
+def _boat(own: Subjects, row: Tensor, x: Tensor, y: Tensor, rough: Tensor) -> Tensor:
     """Return where blood lies in front of the retina: it sinks, so its top is level; some is not yet sunk."""
     present, at_x, at_y, radius = row[:, :, None, None].unbind(1)
     dx, dy = (x - at_x) / radius.clamp_min(0.1), (y - at_y) / radius.clamp_min(0.1)
-    full, wide = u.uniform(-0.9, 0.2), u.uniform(0.7, 1.3)
-    below = dy > full + 0.15 * rough + u.uniform(-0.15, 0.15) * dx
+    full, wide = own.uniform(-0.9, 0.2), own.uniform(0.7, 1.3)
+    below = dy > full + 0.15 * rough + own.uniform(-0.15, 0.15) * dx
     return ((dx / wide) ** 2 + (1.2 * dy) ** 2 < 1 + 0.25 * rough) & below & (present > 0)

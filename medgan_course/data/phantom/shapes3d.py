@@ -101,12 +101,12 @@ def _shape(inside: Tensor, factor: int) -> Tensor:
     return (avg_pool3d(inside[:, None].float(), factor) >= 0.5).float()
 
 
-def _adrenal(subjects: Subjects, label: Tensor, size: int) -> Tensor:
+def _adrenal(own: Subjects, label: Tensor, size: int) -> Tensor:
     factor = fineness(size, FINE)
     side = size * factor
-    uniform = subjects.uniform
+    uniform = own.uniform
     x, y, z = grid(side, SIDE, dim=3)
-    fine, coarse = subjects.field(1, 4.5, side, SIDE)[:, 0], subjects.field(2, 16.0, side, SIDE)
+    fine, coarse = own.field(1, 4.5, side, SIDE)[:, 0], own.field(2, 16.0, side, SIDE)
     # Outlines were drawn slice by slice.
     thick = uniform(0.8, 4.5)
     z = (z / thick).round() * thick
@@ -137,13 +137,13 @@ def _adrenal(subjects: Subjects, label: Tensor, size: int) -> Tensor:
     return _shape(inside, factor)
 
 
-def _vessel(subjects: Subjects, label: Tensor, size: int) -> Tensor:
+def _vessel(own: Subjects, label: Tensor, size: int) -> Tensor:
     factor = fineness(size, FINE)
-    n, side, steps = len(subjects), size * factor, 12
-    heading = normalize(subjects.normal(1, 3), dim=-1)
-    turning = subjects.normal(steps, 3)
-    radius = subjects.each(1, 3.2, 6.5)
-    length = subjects.each(1, 3.6, 6.0)[..., None]
+    n, side, steps = len(own), size * factor, 12
+    heading = normalize(own.normal(1, 3), dim=-1)
+    turning = own.normal(steps, 3)
+    radius = own.each(1, 3.2, 6.5)
+    length = own.each(1, 3.6, 6.0)[..., None]
 
     def path(start: Tensor, heading: Tensor, turning: Tensor, wild: float) -> Tensor:
         points = [start]
@@ -156,14 +156,14 @@ def _vessel(subjects: Subjects, label: Tensor, size: int) -> Tensor:
 
     # The vessel, winding, and up to two branches.
     trunk = path(torch.zeros(n, 1, 3), heading, turning, 0.3)
-    lines = [(trunk, radius * (1 + 0.12 * subjects.normal(steps + 1)))]
+    lines = [(trunk, radius * (1 + 0.12 * own.normal(steps + 1)))]
     for chance in (0.75, 0.35):
-        there = subjects.each(1, 0, 1) < chance
-        at = (subjects.each(1, 2, 9)).long()
+        there = own.each(1, 0, 1) < chance
+        at = (own.each(1, 2, 9)).long()
         origin = trunk.gather(1, at[..., None].expand(-1, 1, 3))
-        away = normalize(subjects.normal(1, 3), dim=-1)
-        branch = path(origin, away, subjects.normal(7, 3), 0.25)
-        thin = radius * subjects.each(1, 0.45, 0.8) * there
+        away = normalize(own.normal(1, 3), dim=-1)
+        branch = path(origin, away, own.normal(7, 3), 0.25)
+        thin = radius * own.each(1, 0.45, 0.8) * there
         lines.append((branch, thin * torch.linspace(1, 0.8, 8)))
     start, end, radii = (
         torch.cat(parts, dim=1)
@@ -178,27 +178,27 @@ def _vessel(subjects: Subjects, label: Tensor, size: int) -> Tensor:
     low, high = ends.amin(dim=1, keepdim=True), ends.amax(dim=1, keepdim=True)
     zoom = 54 / ((high - low).amax(dim=-1, keepdim=True) + 2 * radius[..., None])
     start, end, radii = (start - (low + high) / 2) * zoom, (end - (low + high) / 2) * zoom, radii * zoom
-    fields = 0.9 * subjects.field(3, 14.0, side, SIDE)
+    fields = 0.9 * own.field(3, 14.0, side, SIDE)
     position = tuple(p + f for p, f in zip(grid(side, SIDE, dim=3), fields.unbind(1), strict=True))
     inside = tubes(position, start, end, radii, SIDE)
     # An aneurysm bulges from the wall, a ball with a smaller one on it.
-    at = subjects.each(1, 2, 9).long()[..., None].expand(-1, 1, 3)
-    centre, out = start.gather(1, at), normalize(subjects.normal(1, 3), dim=-1)
+    at = own.each(1, 2, 9).long()[..., None].expand(-1, 1, 3)
+    centre, out = start.gather(1, at), normalize(own.normal(1, 3), dim=-1)
     wide = (radius * zoom[..., 0])[..., None]
-    large = wide * subjects.each(1, 1.25, 2.3)[..., None]
+    large = wide * own.each(1, 1.25, 2.3)[..., None]
     middle = centre + out * (wide * 0.5 + large * 0.85)
-    blebs = middle + 0.6 * large * normalize(out + 0.7 * subjects.normal(1, 3), dim=-1)
+    blebs = middle + 0.6 * large * normalize(out + 0.7 * own.normal(1, 3), dim=-1)
     sac = torch.cat([torch.cat([middle, large], dim=-1), torch.cat([blebs, 0.6 * large], dim=-1)], dim=1)
     inside |= balls(position, sac) & (label == 1)
     return _shape(inside, factor)
 
 
-def _fracture(subjects: Subjects, label: Tensor, size: int) -> Tensor:
+def _fracture(own: Subjects, label: Tensor, size: int) -> Tensor:
     factor = fineness(size, FINE)
     side = size * factor
-    uniform = subjects.uniform
+    uniform = own.uniform
     x, y, z = grid(side, SIDE, dim=3)
-    coarse, fine = subjects.field(2, 16.0, side, SIDE), subjects.field(1, 3.0, side, SIDE)[:, 0]
+    coarse, fine = own.field(2, 16.0, side, SIDE), own.field(1, 3.0, side, SIDE)[:, 0]
     # The chest wall is a part of a large cylinder; outwards is ``depth``, ``along`` runs around it.
     angle = uniform(-math.pi, math.pi)
     out, along = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
@@ -211,17 +211,17 @@ def _fracture(subjects: Subjects, label: Tensor, size: int) -> Tensor:
     beyond = crack > 0
     displaced, buckled = label == 2, label == 0
     offset, slip = uniform(2.5, 6.5) * torch.where(uniform(0, 1) < 0.5, -1.0, 1.0), uniform(-3, 3)
-    own = level.abs() < period / 2
-    here = own & beyond & displaced
-    bent = uniform(1.2, 3.0) * bump(crack / 6) * buckled * own
+    hurt = level.abs() < period / 2
+    here = hurt & beyond & displaced
+    bent = uniform(1.2, 3.0) * bump(crack / 6) * buckled * hurt
     inward = depth - offset * here + bent
-    height = torch.where(own, level - slip * here, (level + period / 2).remainder(period) - period / 2)
+    height = torch.where(hurt, level - slip * here, (level + period / 2).remainder(period) - period / 2)
     a, b = uniform(3.0, 4.4), uniform(5.2, 7.2)
-    bulge = 1 + 0.22 * bump(crack / 3.5) * buckled * own
+    bulge = 1 + 0.22 * bump(crack / 3.5) * buckled * hurt
     across = ((inward / a) ** 2 + (height / b) ** 2).sqrt() / bulge
     shell = 1 - uniform(1.3, 2.0) / a
     gap = uniform(0.5, 1.1) + displaced * uniform(0.0, 2.5)
-    broken = own & ~buckled & ((crack - 0.5 * gap).abs() < gap)
+    broken = hurt & ~buckled & ((crack - 0.5 * gap).abs() < gap)
 
     wall = depth + 1.0 * coarse[:, 0]
     lung, fat = uniform(-880, -800), uniform(-115, -85)
@@ -232,29 +232,29 @@ def _fracture(subjects: Subjects, label: Tensor, size: int) -> Tensor:
     bone = torch.where(across < shell, uniform(120, 320) + 70 * fine, uniform(650, 1100) + 60 * fine)
     bone = torch.where(broken, uniform(30, 140), bone)
     # A buckle presses cortex and marrow together.
-    bone = bone + 350 * bump(crack / 1.8) * buckled * own * (across < shell)
+    bone = bone + 350 * bump(crack / 1.8) * buckled * hurt * (across < shell)
     hu = torch.where(across < 1, bone, hu)
     measured = avg_pool3d(hu[:, None], factor)
-    measured = measured + uniform(15, 40)[:, None] * subjects.normal(1, size, size, size)
+    measured = measured + uniform(15, 40)[:, None] * own.normal(1, size, size, size)
     low, high = CT_WINDOW
     return (blurred(measured, 0.9 * size / SIDE) - low) / (high - low)
 
 
-def _synapse(subjects: Subjects, label: Tensor, size: int) -> Tensor:
+def _synapse(own: Subjects, label: Tensor, size: int) -> Tensor:
     factor = fineness(size, FINE)
     side, cells = size * factor, 26
-    uniform = subjects.uniform
+    uniform = own.uniform
     x, y, z = grid(side, 1.0, dim=3)
-    fields = subjects.field(3, 0.14, side, 1.0)
+    fields = own.field(3, 0.14, side, 1.0)
     x, y, z = (p + 0.025 * f for p, f in zip((x, y, z), fields.unbind(1), strict=True))
     # Cells are nearer to their own point than to any other; two of them face each other in the middle.
-    axis = normalize(subjects.normal(1, 3), dim=-1)
-    apart = subjects.each(1, 0.13, 0.2)[..., None]
-    others = subjects.each(3 * cells, -0.62, 0.62).view(-1, cells, 3)
+    axis = normalize(own.normal(1, 3), dim=-1)
+    apart = own.each(1, 0.13, 0.2)[..., None]
+    others = own.each(3 * cells, -0.62, 0.62).view(-1, cells, 3)
     distance = others.norm(dim=-1, keepdim=True)
     others = others * (1 + (0.28 - distance).clamp_min(0) / distance)
     points = torch.cat([-apart * axis, apart * axis, others], dim=1)
-    nearest = torch.full((len(subjects), side, side, side), 9.0)
+    nearest = torch.full((len(own), side, side, side), 9.0)
     second, owner = nearest.clone(), torch.zeros_like(nearest)
     for k in range(points.shape[1]):
         px, py, pz = (points[:, k, i].view(-1, 1, 1, 1) for i in range(3))
@@ -263,8 +263,8 @@ def _synapse(subjects: Subjects, label: Tensor, size: int) -> Tensor:
         owner = torch.where(away < nearest, float(k), owner)
         nearest = torch.minimum(nearest, away)
     edge = second - nearest
-    tone = subjects.each(cells + 2, -0.1, 0.08).gather(1, owner.long().flatten(1)).view_as(owner)
-    grey = uniform(0.64, 0.74) + tone + 0.03 * subjects.field(1, 0.05, side, 1.0)[:, 0]
+    tone = own.each(cells + 2, -0.1, 0.08).gather(1, owner.long().flatten(1)).view_as(owner)
+    grey = uniform(0.64, 0.74) + tone + 0.03 * own.field(1, 0.05, side, 1.0)[:, 0]
 
     # Mitochondria with their folds, and round vesicles on the first side of the synapse.
     for cell in range(2, 6):
@@ -281,7 +281,7 @@ def _synapse(subjects: Subjects, label: Tensor, size: int) -> Tensor:
     position = torch.stack([x, y, z], dim=1) / 0.055
     nearest_place = position.round()
     place = nearest_place.long().clamp(-10, 9) + 10
-    lattice = subjects.normal(3, 20, 20, 20)
+    lattice = own.normal(3, 20, 20, 20)
     which = ((place[:, 0] * 20 + place[:, 1]) * 20 + place[:, 2]).flatten(1)
     shaken = lattice.flatten(2).gather(2, which[:, None].expand(-1, 3, -1)).view_as(position)
     ball = (position - nearest_place - 0.2 * shaken).norm(dim=1)
@@ -301,14 +301,14 @@ def _synapse(subjects: Subjects, label: Tensor, size: int) -> Tensor:
     thin = bump((edge - 0.02) / 0.018) * disc * contact
     grey = grey - 0.15 * thin * (label == 0)
     measured = blurred(avg_pool3d(grey.clamp_min(0.08)[:, None], factor), 0.45)
-    return measured + uniform(0.02, 0.05)[:, None] * subjects.normal(1, size, size, size)
+    return measured + uniform(0.02, 0.05)[:, None] * own.normal(1, size, size, size)
 
 
-def _hippocampus(subjects: Subjects, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    uniform = subjects.uniform
+def _hippocampus(own: Subjects, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    uniform = own.uniform
     x, y, z = grid(size, SIDE, dim=3)
     edges = (x, y, -z)
-    coarse, fine = subjects.field(4, 9.0, size, SIDE), subjects.field(2, 3.0, size, SIDE)
+    coarse, fine = own.field(4, 9.0, size, SIDE), own.field(2, 3.0, size, SIDE)
     # The frame of the hippocampus, whose head lies in front, below and outwards of its tail.
     z = -z + uniform(-2, 2) + 1.5 * coarse[:, 0]
     x, y = x + uniform(-2, 2) + 1.5 * coarse[:, 1], y + uniform(-2, 2)
@@ -351,8 +351,8 @@ def _hippocampus(subjects: Subjects, size: int) -> tuple[Tensor, Tensor, Tensor]
     shown = torch.where(inside, 1.02 * grey + layers, shown)
 
     seen = blurred(shown[:, None], uniform(0.55, 0.9).item() * size / SIDE)[:, 0]
-    seen = seen * (1 + 0.06 * subjects.field(1, 40.0, size, SIDE)[:, 0]) + 0.02 * fine[:, 1]
-    noise = subjects.normal(2, size, size, size) * uniform(0.015, 0.035)[:, None]
+    seen = seen * (1 + 0.06 * own.field(1, 40.0, size, SIDE)[:, 0]) + 0.02 * fine[:, 1]
+    noise = own.normal(2, size, size, size) * uniform(0.015, 0.035)[:, None]
     seen = ((seen + noise[:, 0]) ** 2 + noise[:, 1] ** 2).sqrt() * uniform(0.85, 1.35)
     halves = (uniform(17.5, 21), uniform(22, 26), uniform(13, 20))
     box = torch.ones_like(inside)

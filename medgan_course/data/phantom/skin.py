@@ -52,7 +52,6 @@ CLASSES = (
     "dermatofibroma", "vascular lesion",
 )  # fmt: skip
 NAEVUS, MELANOMA, KERATOSIS, CARCINOMA, ACTINIC, FIBROMA, VASCULAR = range(len(CLASSES))
-USUAL = 3  # of them, from which subjects without a label have one
 DERMAMNIST = (ACTINIC, CARCINOMA, KERATOSIS, FIBROMA, MELANOMA, NAEVUS, VASCULAR)  # as its labels
 TISSUES = ("ruler", "hair", "lesion", "skin")
 RULER, HAIR, LESION, SKIN = range(len(TISSUES))
@@ -118,8 +117,7 @@ def phantoms(
     Parameters
     ----------
     subjects, size, seed, labels, contrasts, device
-        As of all families; see :mod:`medgan_course.data.phantom.common`. Labels left out are
-        naevus, melanoma or seborrhoeic keratosis, equally often.
+        As of all families; see :mod:`medgan_course.data.phantom.common`.
     cameras : int, or iterable of int, optional
         The camera of all or of each, a position in :data:`CAMERAS`; left out, drawn. It changes nothing else.
 
@@ -174,83 +172,84 @@ def _encoded(light: Tensor) -> Tensor:
 
 
 def _part(
-    u: Subjects, labels: Tensor | None, cameras: Tensor | None, size: int, contrasts: Sequence[str]
+    own: Subjects, labels: Tensor, cameras: Tensor | None, size: int, contrasts: Sequence[str]
 ) -> Phantoms:
-    n, factor = len(u), fineness(size, FINE)
+    n, factor = len(own), fineness(size, FINE)
     side = size * factor
-    drawn = u.each(2, 0, 1)
-    kind = (drawn[:, 0] * USUAL).long() if labels is None else labels
-    camera = (drawn[:, 1] * len(CAMERAS)).long() if cameras is None else cameras
+    drawn = own.each(1, 0, len(CAMERAS))[:, 0].long()
+    camera = drawn if cameras is None else cameras
 
     def only(*kinds: int) -> Tensor:
-        return torch.isin(kind, torch.tensor(kinds, device=u.device)).view(n, 1, 1)
+        return torch.isin(labels, torch.tensor(kinds, device=own.device)).view(n, 1, 1)
 
     def colour(values: tuple[float, ...]) -> Tensor:
-        return torch.tensor(values, device=u.device).view(3, 1, 1)
+        return torch.tensor(values, device=own.device).view(3, 1, 1)
 
     broad, middle, fine, grain = (
-        u.field(count, scale, side, FOV) for count, scale in ((3, 5.0), (3, 1.8), (3, 0.7), (2, 0.32))
+        own.field(count, scale, side, FOV) for count, scale in ((3, 5.0), (3, 1.8), (3, 0.7), (2, 0.32))
     )
-    x, y = grid(side, FOV, device=u.device)
-    plan = _PLAN.to(u.device)[kind]
+    x, y = grid(side, FOV, device=own.device)
+    plan = _PLAN.to(own.device)[labels]
     smallest, largest, brown, red, lopsided, ragged, soft, varied, blue, scaly, network = (
         plan[:, column].view(n, 1, 1) for column in range(plan.shape[1])
     )
-    irregular = u.uniform(0.0, 1.0)
+    irregular = own.uniform(0.0, 1.0)
     severity = irregular * only(MELANOMA)
-    wilder = torch.where(only(MELANOMA), 0.4 + 0.55 * irregular, u.uniform(0.6, 1.2))
+    wilder = torch.where(only(MELANOMA), 0.4 + 0.55 * irregular, own.uniform(0.6, 1.2))
 
     # The skin: tone, creases, redness.
-    tone = u.uniform(0.03, 2.6)
-    flush = u.uniform(0.1, 0.45)
+    tone = own.uniform(0.03, 2.6)
+    flush = own.uniform(0.1, 0.45)
     creases = bump(fine[:, 0] / 0.35) + bump(fine[:, 1] / 0.35)
     melanin = tone * (1 + 0.05 * broad[:, 0] + 0.03 * middle[:, 0]) + 0.05 * (creases - 0.6)
     blood = flush * (1 + 0.25 * broad[:, 1] + 0.15 * middle[:, 1])
 
     # The lesion: an ellipse with a lopsided and ragged border.
-    at_x, at_y = u.uniform(-1.8, 1.8), u.uniform(-1.8, 1.8)
-    radius = smallest + (largest - smallest) * u.uniform(0, 1)
-    stretch, lie = u.uniform(1.0, 1.3), u.uniform(0, math.pi)
+    at_x, at_y = own.uniform(-1.8, 1.8), own.uniform(-1.8, 1.8)
+    radius = smallest + (largest - smallest) * own.uniform(0, 1)
+    stretch, lie = own.uniform(1.0, 1.3), own.uniform(0, math.pi)
     dx, dy = x - at_x, y - at_y
     along, across = dx * lie.cos() + dy * lie.sin(), dy * lie.cos() - dx * lie.sin()
     border = ((along / stretch) ** 2 + (across * stretch) ** 2).sqrt() / radius
     border = border + wilder * (lopsided * broad[:, 2] + ragged * middle[:, 2] + 0.35 * ragged * fine[:, 2])
     inside = border < 1
-    amount = torch.sigmoid((1 - border) * radius / (soft * u.uniform(0.7, 1.4)))
+    amount = torch.sigmoid((1 - border) * radius / (soft * own.uniform(0.7, 1.4)))
 
     # Its colours: shades of brown in patches, a network of lines, dots; red; a blue veil; white scale.
-    patches = torch.sigmoid((broad[:, 0] + 0.5 * middle[:, 0] + u.uniform(-0.8, 0.8)) / 0.4) - 0.4
+    patches = torch.sigmoid((broad[:, 0] + 0.5 * middle[:, 0] + own.uniform(-0.8, 0.8)) / 0.4) - 0.4
     lines = torch.maximum(bump(fine[:, 1] / 0.3), bump(fine[:, 2] / 0.3)) - 0.5
     dots = torch.sigmoid((grain[:, 0] - 1.6) / 0.2) * torch.sigmoid((middle[:, 1] - 0.1) / 0.3)
-    shade = u.uniform(0.65, 1.4) * (1 + 0.12 * middle[:, 0] + 0.08 * fine[:, 0])
-    shade = shade * (1 + 1.5 * wilder * varied * patches) * (1 + 0.35 * network * u.uniform(0.2, 1.6) * lines)
-    shade = shade + 0.6 * dots * only(NAEVUS, MELANOMA) * u.uniform(0, 1)
+    shade = own.uniform(0.65, 1.4) * (1 + 0.12 * middle[:, 0] + 0.08 * fine[:, 0])
+    shade = (
+        shade * (1 + 1.5 * wilder * varied * patches) * (1 + 0.35 * network * own.uniform(0.2, 1.6) * lines)
+    )
+    shade = shade + 0.6 * dots * only(NAEVUS, MELANOMA) * own.uniform(0, 1)
     # A naevus is darker in its middle; a dermatofibroma is a pale scar in a ring of pigment.
     middle_of = bump(border / 0.5)
     ring = 0.5 + 0.9 * bump((border - 0.75) / 0.33) - 0.5 * middle_of
-    shade = shade * (1 + only(NAEVUS) * u.uniform(-0.1, 0.6) * middle_of)
+    shade = shade * (1 + only(NAEVUS) * own.uniform(-0.1, 0.6) * middle_of)
     shade = torch.where(only(FIBROMA), shade * ring, shade)
     # A keratosis has dark plugs and pale cysts; vascular lesions have lacunae with pale walls between.
     plugs = torch.sigmoid((fine[:, 0] - 1.4) / 0.25) * only(KERATOSIS)
-    cysts = torch.sigmoid((grain[:, 1] + 1.1 * fine[:, 1] - u.uniform(2.9, 4.2)) / 0.35) * only(KERATOSIS)
+    cysts = torch.sigmoid((grain[:, 1] + 1.1 * fine[:, 1] - own.uniform(2.9, 4.2)) / 0.35) * only(KERATOSIS)
     walls = only(VASCULAR) * bump(middle[:, 1] / 0.25)
     melanin = melanin + amount * (brown * shade.clamp_min(0.05) + 0.8 * plugs)
-    blood = blood + amount * red * u.uniform(0.7, 1.3) * (
+    blood = blood + amount * red * own.uniform(0.7, 1.3) * (
         1 + 0.25 * middle[:, 1] + 0.3 * only(CARCINOMA) * fine[:, 2]
     )
     blood = blood * (1 - 0.6 * amount * walls)
-    vessels = _vessels(u, at_x, at_y, radius, side) * only(CARCINOMA) * amount
+    vessels = _vessels(own, at_x, at_y, radius, side) * only(CARCINOMA) * amount
     blood = blood + 0.9 * vessels
     depth = melanin[:, None] * colour(MELANIN) + blood[:, None] * colour(BLOOD)
     light = colour(BARE) * torch.exp(-depth)
-    bluish = blue * torch.sigmoid((middle[:, 1] + 0.5 * broad[:, 1] - u.uniform(0.3, 1.4)) / 0.4)
-    bluish = bluish * torch.sigmoid((0.85 - border) / 0.12) * u.uniform(0.3, 1.0)
-    bluish = bluish * (u.uniform(0, 1) < 1 / 3)  # a veil, or nests, in a third of those that may have it
+    bluish = blue * torch.sigmoid((middle[:, 1] + 0.5 * broad[:, 1] - own.uniform(0.3, 1.4)) / 0.4)
+    bluish = bluish * torch.sigmoid((0.85 - border) / 0.12) * own.uniform(0.3, 1.0)
+    bluish = bluish * (own.uniform(0, 1) < 1 / 3)  # a veil, or nests, in a third of those that may have it
     light = torch.lerp(
         light, colour(VEIL).expand_as(light) * torch.exp(-0.4 * tone)[:, None], bluish[:, None]
     )
     # Scale is fine and lies in some parts only.
-    flakes = torch.sigmoid((grain[:, 1] + 0.5 * fine[:, 1] - u.uniform(0.6, 1.6)) / 0.5)
+    flakes = torch.sigmoid((grain[:, 1] + 0.5 * fine[:, 1] - own.uniform(0.6, 1.6)) / 0.5)
     flakes = scaly * flakes * torch.sigmoid((broad[:, 1] + middle[:, 0] - 0.2) / 0.4) * amount
     pale = torch.maximum(0.45 * flakes, 0.32 * cysts * amount)
     pale = torch.maximum(pale, 0.24 * only(FIBROMA) * middle_of * (1 + 0.2 * fine[:, 1]))
@@ -260,35 +259,35 @@ def _part(
     light = light * (1 + 0.03 * grain[:, :1] + 0.03 * fine[:, :1])
 
     # What lies on it.
-    hair, hairs = _hair(u, side)
-    blond = u.uniform(0, 1) ** 2 * torch.exp(-tone)
+    hair, hairs = _hair(own, side)
+    blond = own.uniform(0, 1) ** 2 * torch.exp(-tone)
     strand = colour((0.016, 0.012, 0.010)) + colour((0.38, 0.27, 0.15)) * blond[:, None]
     light = torch.lerp(light, strand.expand_as(light), (0.88 * hair)[:, None])
-    ruler, ruled = _ruler(u, side)
+    ruler, ruled = _ruler(own, side)
     light = torch.lerp(light, torch.full_like(light, 0.02), (0.85 * ruler)[:, None])
 
-    painted = torch.full((n, side, side), SKIN, dtype=torch.uint8, device=u.device)
+    painted = torch.full((n, side, side), SKIN, dtype=torch.uint8, device=own.device)
     paint(painted, inside, LESION)
     paint(painted, hair >= 0.25, HAIR)  # hairs are thinner than a pixel
     paint(painted, ruler >= 0.5, RULER)
 
     # The camera.
     used = [CAMERAS[int(each)] for each in camera]
-    gain = torch.tensor([each.gain for each in used], device=u.device)[..., None, None]
+    gain = torch.tensor([each.gain for each in used], device=own.device)[..., None, None]
     vignette, blur = (
-        torch.tensor([getattr(each, name) for each in used], device=u.device).view(n, 1, 1)
+        torch.tensor([getattr(each, name) for each in used], device=own.device).view(n, 1, 1)
         for name in ("vignette", "blur")
     )
-    circle = torch.tensor([each.round for each in used], device=u.device).view(n, 1, 1)
+    circle = torch.tensor([each.round for each in used], device=own.device).view(n, 1, 1)
     from_middle = (x**2 + y**2).sqrt() / (FOV / 2)
     lamp = 1 - vignette * (from_middle / math.sqrt(2)) ** 3
-    aperture = torch.where(circle, torch.sigmoid((u.uniform(1.0, 1.16) - from_middle) / 0.012), 1.0)
-    light = gain * u.uniform(0.85, 1.12)[:, None] * (lamp * aperture)[:, None] * light
+    aperture = torch.where(circle, torch.sigmoid((own.uniform(1.0, 1.16) - from_middle) / 0.012), 1.0)
+    light = gain * own.uniform(0.85, 1.12)[:, None] * (lamp * aperture)[:, None] * light
     light = avg_pool2d(light, factor)
     width = 2 * max(1, round(0.35 * size / FOV)) + 1
     blurred = avg_pool2d(light, width, stride=1, padding=width // 2, count_include_pad=False)
     light = torch.lerp(light, blurred, (blur * min(1.0, size / 64))[:, None])
-    noise = u.stream(1).normal(3, size, size) * 0.008 * (size / 64) ** 0.5
+    noise = own.stream(1).normal(3, size, size) * 0.008 * (size / 64) ** 0.5
     photograph = (2 * (_encoded(light) + noise) - 1).clamp(-1, 1)
 
     bare = colour(BARE) * torch.exp(-tone[:, None] * colour(MELANIN) - flush[:, None] * colour(BLOOD))
@@ -300,56 +299,58 @@ def _part(
         lesion=avg_pool2d(inside[:, None].float(), factor) >= 0.5,
         lesion_columns=LESION_COLUMNS,
         lesions=lesion_rows(torch.ones_like(at_x), at_x, at_y, radius),
-        labels=kind,
+        labels=labels,
         severity=severity[:, 0, 0],
-        subject=u.numbers,
-        seed=u.seed,
+        subject=own.numbers,
+        seed=own.seed,
         facts={"camera": camera, "ita": typology_angle(bare[..., 0, 0]), "hairs": hairs, "ruler": ruled},
     )
 
 
-def _curve(u: Subjects, start: Tensor, heading: Tensor, length: Tensor, bend: float) -> tuple[Tensor, Tensor]:
+def _curve(
+    own: Subjects, start: Tensor, heading: Tensor, length: Tensor, bend: float
+) -> tuple[Tensor, Tensor]:
     """Return both ends ``(n, s, 2)`` of the segments of curves, twelve each."""
     count, pieces = heading.shape[1], 12
     s = torch.linspace(0, 1, pieces, device=heading.device)
-    turn = heading[..., None] + u.each(count, -bend, bend)[..., None] * s
-    turn = turn + u.each(count, -bend, bend)[..., None] * torch.sin(
-        2 * math.pi * s + u.each(count, 0, 6)[..., None]
+    turn = heading[..., None] + own.each(count, -bend, bend)[..., None] * s
+    turn = turn + own.each(count, -bend, bend)[..., None] * torch.sin(
+        2 * math.pi * s + own.each(count, 0, 6)[..., None]
     )
     step = (length / pieces)[..., None, None] * torch.stack([turn.cos(), turn.sin()], dim=-1)
     ends = start[:, :, None] + step.cumsum(dim=2)
     return (ends - step).flatten(1, 2), ends.flatten(1, 2)
 
 
-def _hair(u: Subjects, side: int) -> tuple[Tensor, Tensor]:
+def _hair(own: Subjects, side: int) -> tuple[Tensor, Tensor]:
     """Return how much of every pixel hair covers, and how many hairs there are; half of all have none."""
-    many = ((u.each(1, -1, 1)[:, 0]).clamp_min(0) * (HAIRS + 1)).long()
-    lying = u.each(1, 0, 2 * math.pi) + u.each(HAIRS, -0.7, 0.7)
-    start = torch.stack([u.each(HAIRS, -9, 9), u.each(HAIRS, -9, 9)], dim=-1)
-    begin, end = _curve(u, start, lying, u.each(HAIRS, 4, 16), 0.8)
-    thick = u.each(1, 0.03, 0.075) * u.each(HAIRS, 0.7, 1.2)
-    thick = thick * (torch.arange(HAIRS, device=u.device) < many[:, None])
+    many = ((own.each(1, -1, 1)[:, 0]).clamp_min(0) * (HAIRS + 1)).long()
+    lying = own.each(1, 0, 2 * math.pi) + own.each(HAIRS, -0.7, 0.7)
+    start = torch.stack([own.each(HAIRS, -9, 9), own.each(HAIRS, -9, 9)], dim=-1)
+    begin, end = _curve(own, start, lying, own.each(HAIRS, 4, 16), 0.8)
+    thick = own.each(1, 0.03, 0.075) * own.each(HAIRS, 0.7, 1.2)
+    thick = thick * (torch.arange(HAIRS, device=own.device) < many[:, None])
     return strokes(begin, end, thick.repeat_interleave(12, dim=1), side=side, fov=FOV), many
 
 
-def _vessels(u: Subjects, at_x: Tensor, at_y: Tensor, radius: Tensor, side: int) -> Tensor:
+def _vessels(own: Subjects, at_x: Tensor, at_y: Tensor, radius: Tensor, side: int) -> Tensor:
     """Return how much of every pixel a few branching fine vessels over the lesion cover."""
     count = 7
-    around = u.each(count, 0, 2 * math.pi)
-    out = 0.9 * radius[..., 0] * u.each(count, 0.5, 1.1)
+    around = own.each(count, 0, 2 * math.pi)
+    out = 0.9 * radius[..., 0] * own.each(count, 0.5, 1.1)
     start = torch.stack([at_x[..., 0] + out * around.cos(), at_y[..., 0] + out * around.sin()], dim=-1)
-    begin, end = _curve(u, start, around + math.pi + u.each(count, -0.8, 0.8), out, 1.3)
-    thick = u.each(count, 0.04, 0.09).repeat_interleave(12, dim=1)
+    begin, end = _curve(own, start, around + math.pi + own.each(count, -0.8, 0.8), out, 1.3)
+    thick = own.each(count, 0.04, 0.09).repeat_interleave(12, dim=1)
     return strokes(begin, end, thick, side=side, fov=FOV)
 
 
-def _ruler(u: Subjects, side: int) -> tuple[Tensor, Tensor]:
+def _ruler(own: Subjects, side: int) -> tuple[Tensor, Tensor]:
     """Return how much of every pixel the marks of a ruler cover, one each mm at an edge, and who has one."""
-    ruled = u.each(1, 0, 1)[:, 0] < 0.12
-    place, upright = u.each(1, 7.2, 8.6), u.each(1, 0, 1) < 0.5
-    first = torch.where(u.each(1, 0, 1) < 0.5, -1.0, 1.0)
-    mark = torch.arange(-9, 10, device=u.device).float() + u.each(1, -0.5, 0.5)
-    long = torch.where(torch.arange(19, device=u.device) % 5 == 4, 1.3, 0.7).expand_as(mark)
+    ruled = own.each(1, 0, 1)[:, 0] < 0.12
+    place, upright = own.each(1, 7.2, 8.6), own.each(1, 0, 1) < 0.5
+    first = torch.where(own.each(1, 0, 1) < 0.5, -1.0, 1.0)
+    mark = torch.arange(-9, 10, device=own.device).float() + own.each(1, -0.5, 0.5)
+    long = torch.where(torch.arange(19, device=own.device) % 5 == 4, 1.3, 0.7).expand_as(mark)
     near, far = (first * place).expand_as(mark), first * (place - long)
     begin, end = (
         torch.where(upright[..., None], torch.stack([edge, mark], -1), torch.stack([mark, edge], -1))

@@ -159,48 +159,47 @@ def phantoms(
 
 
 def _part(
-    subjects: Subjects, labels: Tensor | None, severity: Tensor | None, size: int, contrasts: Sequence[str]
+    own: Subjects, labels: Tensor, severity: Tensor | None, size: int, contrasts: Sequence[str]
 ) -> Phantoms:
-    device, n = subjects.device, len(subjects)
+    device, n = own.device, len(own)
     factor = fineness(size, FINE)
     side = size * factor
     u, v = grid(side, FOV, device=device)
-    chance, own = subjects.each(1, 0, 1)[:, 0], subjects.uniform(0, 1)
-    label = (chance < 0.5).long() if labels is None else labels
-    ripe = own if severity is None else severity.view(-1, 1, 1)
+    drawn = own.uniform(0, 1)
+    ripe = drawn if severity is None else severity.view(-1, 1, 1)
 
     # Pose: in the plane, and about the axis of the forearm.
-    mirror = torch.where(subjects.uniform(0, 1) < 0.5, -1.0, 1.0)
-    angle = subjects.uniform(-1, 1) ** 3 * 0.4
-    u, v = u - subjects.uniform(-7, 7), v - subjects.uniform(-20, -2)
-    grown = (0.72 + 0.3 * ripe) * subjects.uniform(0.94, 1.06)
+    mirror = torch.where(own.uniform(0, 1) < 0.5, -1.0, 1.0)
+    angle = own.uniform(-1, 1) ** 3 * 0.4
+    u, v = u - own.uniform(-7, 7), v - own.uniform(-20, -2)
+    grown = (0.72 + 0.3 * ripe) * own.uniform(0.94, 1.06)
     x = mirror * (u * angle.cos() + v * angle.sin()) / grown
     y = (v * angle.cos() - u * angle.sin()) / grown
-    lateral = subjects.uniform(0, 1) < 0.3
-    turn = subjects.uniform(-1, 1) ** 3 * 0.35 + torch.where(lateral, math.pi / 2, 0.0)
+    lateral = own.uniform(0, 1) < 0.3
+    turn = own.uniform(-1, 1) ** 3 * 0.35 + torch.where(lateral, math.pi / 2, 0.0)
 
-    bones, fracture, plate = _bones(subjects, x, y, turn, ripe, label)
+    bones, fracture, plate = _bones(own, x, y, turn, ripe, labels)
     cortical = sum(bone[0] for bone in bones) * grown / 10
     spongy = sum(bone[1] for bone in bones) * grown / 10
-    outer, inner, body = _body(subjects, x, y, turn)
-    grain = 0.16 * subjects.field(1, 1.4, side, FOV)[:, 0] + 0.07 * subjects.field(1, 5.0, side, FOV)[:, 0]
+    outer, inner, body = _body(own, x, y, turn)
+    grain = 0.16 * own.field(1, 1.4, side, FOV)[:, 0] + 0.07 * own.field(1, 5.0, side, FOV)[:, 0]
     # A coarse net of struts carries some of the load of spongy bone.
     cortical = cortical + 0.06 * spongy * (1 + 3 * grain).clamp_min(0)
     spongy = spongy * 0.94 * (1 + grain).clamp_min(0)
     fat = (outer - inner).clamp_min(0) * grown / 10
     muscle = (inner * grown / 10 - cortical - spongy).clamp_min(0)
-    muscle = muscle * (1 + 0.03 * subjects.field(1, 12.0, side, FOV)[:, 0])
+    muscle = muscle * (1 + 0.03 * own.field(1, 12.0, side, FOV)[:, 0])
     thick = torch.stack([fat, muscle, spongy, cortical], dim=1)
 
     mu = attenuation(ENERGY)
     depth = torch.einsum("k,nkhw->nhw", torch.tensor([mu[name] for name in MATERIALS], device=device), thick)
-    gypsum = subjects.uniform(0, 1) < 0.55
-    wrapped = _cast(subjects.stream(1), x, y, turn, body, gypsum, side) * grown / 10
+    gypsum = own.uniform(0, 1) < 0.55
+    wrapped = _cast(own.stream(1), x, y, turn, body, gypsum, side) * grown / 10
     harder = depth + torch.where(gypsum, mu["plaster"], mu["fibreglass"]) * wrapped
     images = {}
     for stream, (name, along) in enumerate({"xray": depth, "xray_cast": harder}.items()):
         if name in contrasts:
-            images[name] = _film(subjects.stream(2 + stream), along, factor)
+            images[name] = _film(own.stream(2 + stream), along, factor)
 
     shown = torch.stack([bone[0] + bone[1] > 0.3 for bone in bones], dim=1)
     shown = torch.stack(
@@ -226,10 +225,10 @@ def _part(
         lesion=pooled["near"] >= 0.5,
         lesion_columns=LESION_COLUMNS,
         lesions=fracture["table"],
-        labels=label,
+        labels=labels,
         severity=ripe.view(n),
-        subject=subjects.numbers,
-        seed=subjects.seed,
+        subject=own.numbers,
+        seed=own.seed,
         facts={
             "bone_age": 2 + 16 * ripe.view(n),
             "growth_plate": (plate * grown).view(n),
@@ -242,7 +241,7 @@ def _part(
     )
 
 
-def _film(subjects: Subjects, depth: Tensor, factor: int) -> Tensor:
+def _film(own: Subjects, depth: Tensor, factor: int) -> Tensor:
     """Return images ``(n, 1, size, size)`` of optical depths ``(n, fine, fine)``."""
     primary = avg_pool2d(transmission(depth)[:, None], factor)
     size = primary.shape[-1]
@@ -251,11 +250,11 @@ def _film(subjects: Subjects, depth: Tensor, factor: int) -> Tensor:
     spread = primary
     for _ in range(2):
         spread = avg_pool2d(spread, width, stride=1, padding=width // 2, count_include_pad=False)
-    share = subjects.uniform(0.06, 0.16)[:, None]
-    photons = PHOTONS * (64 / size) ** 2 * subjects.uniform(0.5, 1.5)[:, None]
+    share = own.uniform(0.06, 0.16)[:, None]
+    photons = PHOTONS * (64 / size) ** 2 * own.uniform(0.5, 1.5)[:, None]
     mean = photons * (primary + share * spread)
     # Poisson counts, which are nearly Gaussian at hundreds of photons a pixel.
-    counts = (mean + mean.sqrt() * subjects.normal(1, size, size)).clamp_min(1)
+    counts = (mean + mean.sqrt() * own.normal(1, size, size)).clamp_min(1)
     return XRAY_SCALE.normalised(-torch.log(counts / (photons * (1 + share))))
 
 
@@ -263,19 +262,13 @@ def _film(subjects: Subjects, depth: Tensor, factor: int) -> Tensor:
 # ------------------------------------------------------------------------------------------------------
 
 
-def _body(
-    subjects: Subjects, x: Tensor, y: Tensor, turn: Tensor
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+def _body(own: Subjects, x: Tensor, y: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Return chords (mm) through the whole limb and through what is under the fat, and the limb's outline."""
-    fine = subjects.field(1, 18.0, x.shape[-1], FOV)[:, 0]
-    fat = subjects.uniform(1.6, 4.2)
-    wrist, swell, palm = subjects.uniform(24, 28), subjects.uniform(5, 13), subjects.uniform(3, 7)
+    fine = own.field(1, 18.0, x.shape[-1], FOV)[:, 0]
+    fat = own.uniform(1.6, 4.2)
+    wrist, swell, palm = own.uniform(24, 28), own.uniform(5, 13), own.uniform(3, 7)
     half = wrist + swell * torch.sigmoid((y - 38) / 16) + palm * torch.sigmoid((-14 - y) / 7)
-    flat = (
-        subjects.uniform(0.64, 0.78)
-        - 0.2 * torch.sigmoid((-14 - y) / 9)
-        + 0.14 * torch.sigmoid((y - 40) / 18)
-    )
+    flat = own.uniform(0.64, 0.78) - 0.2 * torch.sigmoid((-14 - y) / 9) + 0.14 * torch.sigmoid((y - 40) / 18)
     centre = 3.0 * torch.sigmoid((-14 - y) / 6) * turn.cos() + 0.6 * fine
     a, b = half, half * flat
     along, across = _axis(x, y, turn, METACARPALS[0])
@@ -295,7 +288,7 @@ def _axis(x: Tensor, y: Tensor, turn: Tensor, bone: Sequence[float]) -> tuple[Te
 
 
 def _cast(
-    subjects: Subjects,
+    own: Subjects,
     x: Tensor,
     y: Tensor,
     turn: Tensor,
@@ -306,23 +299,23 @@ def _cast(
     """Return the cast's thickness along every ray (mm), twice a textured shell around the padding."""
     centre, a, b = body
     padding, shell = (
-        subjects.uniform(2.5, 5.5),
-        torch.where(gypsum, subjects.uniform(4, 7.5), subjects.uniform(2.2, 4)),
+        own.uniform(2.5, 5.5),
+        torch.where(gypsum, own.uniform(4, 7.5), own.uniform(2.2, 4)),
     )
     inside = tube(x - centre, a + padding, b + padding, turn)
     around = tube(x - centre, a + padding + shell, b + padding + shell, turn) - inside
-    lumps = subjects.field(3, 9.0, side, FOV)
-    crumbs = subjects.field(2, 2.2, side, FOV)
+    lumps = own.field(3, 9.0, side, FOV)
+    crumbs = own.field(2, 2.2, side, FOV)
     layers = torch.zeros_like(inside)
     for face in (-1, 1):
         # Turns of the bandage overlap: a step in thickness along a slanting edge.
-        slant, pitch = face * subjects.uniform(0.12, 0.5), subjects.uniform(18, 34)
-        along = (y + slant * x + 2.5 * lumps[:, 0]) / pitch + subjects.uniform(0, 1)
+        slant, pitch = face * own.uniform(0.12, 0.5), own.uniform(18, 34)
+        along = (y + slant * x + 2.5 * lumps[:, 0]) / pitch + own.uniform(0, 1)
         step = torch.sigmoid((along.remainder(1) - 0.5) * 26) - torch.sigmoid(
             (along.remainder(1) - 0.96) * 50
         )
         # Plaster is smeared; fibreglass is knitted, with holes between the threads.
-        mesh = subjects.uniform(1.9, 2.6)
+        mesh = own.uniform(1.9, 2.6)
         knit = torch.cos(math.tau * (x + 0.35 * y) / mesh) * torch.cos(
             math.tau * (y - 0.2 * x) / (1.5 * mesh)
         )
@@ -334,23 +327,23 @@ def _cast(
         )
         knitted = 1 + 0.45 * (step - 0.5) + 0.5 * knit
         layers = layers + 0.5 * torch.where(gypsum, smeared, knitted).clamp_min(0.2)
-    rim = subjects.uniform(-42, -24) + 1.2 * lumps[:, 0] + subjects.uniform(-0.25, 0.25) * x
+    rim = own.uniform(-42, -24) + 1.2 * lumps[:, 0] + own.uniform(-0.25, 0.25) * x
     return around * layers * torch.sigmoid((y - rim) / 0.8)
 
 
 def _bones(
-    subjects: Subjects, x: Tensor, y: Tensor, turn: Tensor, ripe: Tensor, label: Tensor
+    own: Subjects, x: Tensor, y: Tensor, turn: Tensor, ripe: Tensor, label: Tensor
 ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, Tensor], Tensor]:
     """Return cortical and spongy chords (mm) of radius, ulna and hand, the fracture, and the growth plate."""
-    slim = subjects.uniform(0.88, 1.12)
-    plate = (subjects.uniform(2.2, 3.6) * (1 - ripe / subjects.uniform(0.82, 0.97))).clamp_min(0)
-    bow, spread, tilt = subjects.uniform(-2, 2), subjects.uniform(-1, 1), subjects.uniform(0.2, 0.36)
-    short = subjects.uniform(-1.5, 3.0)  # how much the ulna ends before the radius
+    slim = own.uniform(0.88, 1.12)
+    plate = (own.uniform(2.2, 3.6) * (1 - ripe / own.uniform(0.82, 0.97))).clamp_min(0)
+    bow, spread, tilt = own.uniform(-2, 2), own.uniform(-1, 1), own.uniform(0.2, 0.36)
+    short = own.uniform(-1.5, 3.0)  # how much the ulna ends before the radius
     cos = turn.cos()
 
     # The fracture: of the radius, sometimes of the ulna too.
-    n = len(subjects)
-    draw = subjects.each(8, 0, 1).view(n, 8, 1, 1).unbind(1)
+    n = len(own)
+    draw = own.each(8, 0, 1).view(n, 8, 1, 1).unbind(1)
     ill = (label == 1).view(-1, 1, 1)
     kind = (draw[0] > 0.3).long() + (draw[0] > 0.6).long()
     buckle = kind == 2
@@ -387,7 +380,7 @@ def _bones(
         )
         for bone, hurt in enumerate((ill, both))
     ]  # fmt: skip
-    parts.append(_hand(subjects, x, y, turn, ripe, slim))
+    parts.append(_hand(own, x, y, turn, ripe, slim))
     return parts, {"table": torch.cat(table, dim=1), "near": torch.stack(near, dim=1)}, plate
 
 
@@ -433,18 +426,18 @@ def _long(
 
 
 def _hand(
-    subjects: Subjects, x: Tensor, y: Tensor, turn: Tensor, ripe: Tensor, slim: Tensor
+    own: Subjects, x: Tensor, y: Tensor, turn: Tensor, ripe: Tensor, slim: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return cortical and spongy chords (mm) of the bones of wrist and palm."""
     cortical, spongy = torch.zeros_like(x), torch.zeros_like(x)
     cos, sin = turn.cos(), turn.sin()
-    bending = subjects.uniform(-0.22, 0.22)  # of the hand against the forearm
+    bending = own.uniform(-0.22, 0.22)  # of the hand against the forearm
     x, y = x * bending.cos() + y * bending.sin(), y * bending.cos() - x * bending.sin()
     for x0, y0, z0, a, b, c, tilt, born in CARPALS:
-        own = subjects.each(4, -1, 1).view(len(subjects), 4, 1, 1).unbind(1)
-        full = ((ripe - born - 0.03 * own[0]) / 0.5).clamp(0, 1) ** 0.7
-        size = full * (0.97 + 0.06 * own[1]) * slim
-        dx, dy = x - (x0 + 0.5 * own[2]) * cos - z0 * sin, y - y0 - 0.5 * own[3]
+        vary = own.each(4, -1, 1).view(len(own), 4, 1, 1).unbind(1)
+        full = ((ripe - born - 0.03 * vary[0]) / 0.5).clamp(0, 1) ** 0.7
+        size = full * (0.97 + 0.06 * vary[1]) * slim
+        dx, dy = x - (x0 + 0.5 * vary[2]) * cos - z0 * sin, y - y0 - 0.5 * vary[3]
         # Out of the plane a bone's tilt is not seen.
         lean = tilt * cos
         dx, dy = dx * lean.cos() + dy * lean.sin(), dy * lean.cos() - dx * lean.sin()
@@ -459,7 +452,7 @@ def _hand(
     for bone in METACARPALS:
         half, length = bone[5:]
         along, across = _axis(x, y, turn, bone)
-        across = across + 1.2 * subjects.uniform(-1, 1) * (along / 20)
+        across = across + 1.2 * own.uniform(-1, 1) * (along / 20)
         far = length - along
         flare = 1 + 0.45 * (torch.exp(-along.clamp_min(0) / 4) + torch.exp(-far.clamp_min(0) / 5))
         end = (1 - (1 - (torch.minimum(along, far) / 2.5).clamp(0, 1)) ** 2).sqrt()

@@ -107,7 +107,8 @@ def test_seen_is_whether_the_mask_has_any_lesion():
 
 def test_the_picture_shows_the_truth():
     made = retina.phantoms(range(36), size=128, seed=0, labels=[3] * 36)
-    red, green, _ = made.images["rgb"].unbind(1)
+    green = made.images["rgb"][:, 1]
+    log_red, log_green, _ = ((made.images["rgb"] + 1) / 2).clamp_min(1e-3).log().unbind(1)
     plain = made.share("retina") > 0.99
 
     def contrast(channel, *names):
@@ -117,10 +118,19 @@ def test_the_picture_shows_the_truth():
         parts = [(channel[i][here[i, 0]], channel[i][near[i, 0]]) for i in range(36)]
         return torch.stack([a.mean() - b.mean() for a, b in parts if len(a) and len(b)]).mean()
 
-    assert contrast(green, "vein") < -0.05
-    assert contrast(green, "artery") < -0.015
-    assert contrast(green, "vein") < contrast(green, "artery")
-    assert contrast(red, "vein") < contrast(red, "artery") - 0.03
+    # Light that passes blood of the amount a falls by exp(-absorbance * a). A pixel of a vessel is at least
+    # half covered, and the thinnest branches count 0.6: a > 0.3. A camera out of focus mixes in up to 0.8, on
+    # average 0.4, of a mean of 5 x 5 pixels, of which the vessel itself has about a quarter: 0.7 of the
+    # contrast is left; the veil of the lens leaves 0.9 of that: 0.19 of the absorbance.
+    assert contrast(log_green, "vein") < -0.19 * retina.VENOUS[1]
+    assert contrast(log_green, "artery") < -0.19 * retina.ARTERIAL[1]
+    assert contrast(log_green, "vein") < contrast(log_green, "artery") - 0.19 * (
+        retina.VENOUS[1] - retina.ARTERIAL[1]
+    )
+    # Red tells oxygenated from deoxygenated blood.
+    assert contrast(log_red, "vein") < contrast(log_red, "artery") - 0.19 * (
+        retina.VENOUS[0] - retina.ARTERIAL[0]
+    )
     assert contrast(green, "haemorrhage") < -0.15
     assert contrast(green, "exudate") > 0.15
     assert contrast(green, "cup", "disc") > 0.15
