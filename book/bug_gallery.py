@@ -83,11 +83,18 @@ def page(root: Path) -> str:
             lines.append(f"## {part}\n")
         body = re.sub(r"\]\((?=[\w-]+\.ipynb)", "](../chapters/", box.body)
         lines += [
-            f"### {box.name.replace(' ', ', ')} · {box.title[0].upper()}{box.title[1:]}\n",
+            f"### {_numbers(box.name)} · {box.title[0].upper()}{box.title[1:]}\n",
             f"{body}\n",
             f"{{ref}}`{box.piece.place} <{box.name.lower()}>`\n",
         ]
     return "\n".join(lines)
+
+
+def _numbers(name: str) -> str:
+    """Return "E66–E77" for all the numbers from one to the other, and otherwise each of them."""
+    each = name.split()
+    run = len(each) > 2 and int(each[-1][1:3]) - int(each[0][1:3]) == len(each) - 1
+    return f"{each[0]}–{each[-1]}" if run else ", ".join(each)
 
 
 def _fill(app: Sphinx, docname: str, source: list[str]) -> None:

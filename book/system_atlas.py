@@ -35,33 +35,37 @@ VERDICTS = {
 
 def page(root: Path) -> str:
     """Return the atlas in MyST: a table of all systems, then each with its claims."""
-    found, keys = pieces(root), _keys(root / "book" / "references.bib")
+    found, papers = pieces(root), _keys(root / "book" / "references.bib")
     every = titles()
+    keys = {name: papers.get(_paper(_docstring(name)), "") for name in every}
     cards = {name: [ResultsCard.read(path) for path in _paths(root, name)] for name in every}
-    sections = {name: taught(name, title, found) for name, title in every.items()}
+    sections = {name: taught(name, title, keys[name], found) for name, title in every.items()}
     lines = [*_table(every, cards, sections), ""]
     for name, title in every.items():
-        lines += _entry(name, title, cards[name], sections[name], keys)
+        lines += _entry(name, title, cards[name], sections[name], keys[name])
     return "\n".join(lines)
 
 
-def taught(name: str, title: str, found: list[Piece]) -> Piece | None:
+def taught(name: str, title: str, key: str, found: list[Piece]) -> Piece | None:
     """Return the piece of a chapter where a system is explained, or None if it is in none.
 
     That is the first one below a heading that names it; else, in the first chapter that imports it, the first
-    piece that uses it or shows its file.
+    piece that cites its paper, ``key`` in the bibliography, or else that uses it or shows its file.
     """
     named = re.compile(rf"(?<![\w-]){re.escape(_short(title))}s?(?![\w-])", re.IGNORECASE)
     for piece in found:
         if named.search(piece.section):
             return piece
     imports = re.compile(rf"from medgan_course\.systems import (?:\w+, )*{name}\b")
+    cites = re.compile(rf"\{{cite(:\w+)?\}}`[^`]*\b{key}\b" if key else "(?!)")
     uses = re.compile(rf"systems/{name}\.py|(?<![\w.]){name}\.(?!py\b)|\"{name}-")
     for chapter in dict.fromkeys(piece.chapter for piece in found):
         inside = [piece for piece in found if piece.chapter == chapter]
         first = next((n for n, piece in enumerate(inside) if piece.code and imports.search(piece.text)), None)
         if first is not None:
-            return next((piece for piece in inside[first + 1 :] if uses.search(piece.text)), inside[first])
+            after = inside[first + 1 :]
+            by = (piece for sign in (cites, uses) for piece in after if sign.search(piece.text))
+            return next(by, inside[first])
     return None
 
 
@@ -108,14 +112,10 @@ def _table(
         yield f"| {{ref}}`{_heading(title)} <system-{name}>` | {chapter} | {counted or 'no card yet'} |"
 
 
-def _entry(
-    name: str, title: str, cards: list[ResultsCard], piece: Piece | None, keys: dict[str, str]
-) -> Iterator[str]:
+def _entry(name: str, title: str, cards: list[ResultsCard], piece: Piece | None, key: str) -> Iterator[str]:
     module = f"{systems.__name__}.{name}"
-    code = (Path(systems.__file__).parent / f"{name}.py").read_text("utf-8")
-    doc = ast.get_docstring(ast.parse(code)) or ""
+    doc = _docstring(name)
     yield f"(system-{name})=\n## {_heading(title)}\n"
-    key = keys.get(_paper(doc))
     paper = f"{{cite:t}}`{key}`" if key else title.partition("(")[2].rstrip(")")
     where = "Not in a chapter yet"
     if piece:
@@ -152,6 +152,11 @@ def _idea(doc: str) -> str:
         if text.startswith(".. "):
             return "\n\n".join(paragraphs[: n + text.startswith(".. math::")])
     return "\n\n".join(paragraphs)
+
+
+def _docstring(name: str) -> str:
+    code = (Path(systems.__file__).parent / f"{name}.py").read_text("utf-8")
+    return ast.get_docstring(ast.parse(code)) or ""
 
 
 def _paper(doc: str) -> str:

@@ -53,6 +53,14 @@ def test_an_entry_quotes_the_box_and_links_to_it_and_to_what_it_links_to(tmp_pat
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("E66 E67 E68", "E66–E68"), ("E66 E67", "E66, E67"), ("E66 E68 E69", "E66, E68, E69")]
+)
+def test_a_box_about_many_errors_names_the_first_and_the_last(tmp_path: Path, name: str, shown: str) -> None:
+    book(tmp_path, c00_x=box("In circulation: much", f":name: {name}"))
+    assert f"### {shown} · Much\n" in bug_gallery.page(tmp_path)
+
+
 def test_other_boxes_are_left_where_they_are(tmp_path: Path) -> None:
     book(
         tmp_path,
