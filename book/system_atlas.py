@@ -80,10 +80,8 @@ def picture(name: str) -> tuple[torch.Tensor, str] | None:
     net, facts = pretrained.load(drawn.stem, Generator), pretrained.card(drawn.stem)
     with torch.no_grad():
         images = net(net.latent(16, seed=0))
-    return (
-        images,
-        f"The first 16 images of the committed network, {images.shape[-1]} px, {facts['steps']:,} steps",
-    )
+    data = f"{facts['data']['name']}, {images.shape[-1]} px"
+    return images, f"The first 16 images of the committed network, trained on {data}"
 
 
 def _paths(root: Path, name: str) -> list[Path]:

@@ -123,7 +123,7 @@ def test_every_committed_card_is_shown(atlas: str) -> None:
 
 def test_a_committed_network_is_drawn_with_words_for_it(atlas: str) -> None:
     text = entry(atlas, "dcgan")
-    assert 'alt="The first 16 images of the committed network, 64 px' in text
+    assert 'alt="The first 16 images of the committed network, trained on pneumoniamnist, 64 px."' in text
     assert 'src="data:image/webp;base64,' in text
     assert len(text) < 60_000  # bytes of a page that a phone loads
 
