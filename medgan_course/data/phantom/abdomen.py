@@ -67,7 +67,7 @@ CONTRASTS = ("ct", "t1", "t2")
 CT_SCALE = Scale(-160.0, 240.0, "HU")  # the usual abdominal window: level 40, width 400
 SEXES = ("male", "female")  # the classes of the pelvis
 CLASSES = ("no lesion", "cyst", "metastasis", "haemangioma")
-LESION_COLUMNS = ("present", "x", "y", "z", "radius", "class")
+LESION_COLUMNS = ("present", "x", "y", "z", "radius", "kind")
 MAX_LESIONS = 4
 MAX_BREATHING = 40.0  # mm, beyond which the field would fold
 

@@ -24,7 +24,7 @@ A benign mass is smooth, wider than tall, dark, and brighter below; a malignant 
 a shadow. Echogenicities are plausible values without a source. The phantom has the layout of BreastMNIST
 and BUSI, and nothing else of them: no result on it says anything about patients.
 
-Positions are in image sides: x to the right, y down from the skin.
+Positions are in image sides: x to the right, y down from the skin; in the table of lesions from the middle.
 """
 
 import math
@@ -54,7 +54,7 @@ BREASTMNIST = ("malignant", "normal or benign")
 CONTRASTS = ("us",)
 TISSUES = ("mass", "skin", "muscle", "fat", "gland")
 MASS, SKIN, MUSCLE, FAT, GLAND = range(len(TISSUES))
-LESION_COLUMNS = ("present", "x", "y", "half width", "half height", "irregularity", "shadow")
+LESION_COLUMNS = ("present", "x", "y", "radius_x", "radius_y", "irregularity", "shadow")
 
 CHUNK = 16  # subjects at a time
 FINE = 112  # the least side of the grid on which echoes are computed
@@ -248,5 +248,5 @@ def _mass(
         malignant, uniform(-24, -17), torch.where(uniform(0, 1) < 0.5, -30.0, uniform(-25, -16))
     )
     echo = echo + torch.where(malignant, 3.5, 2.0) * grain
-    table = lesion_rows(present, x0, y0, wide, tall, ragged, shadow)
+    table = lesion_rows(present, x0 - 0.5, y0 - 0.5, wide, tall, ragged, shadow)
     return {"inside": inside, "echo": echo, "share": share, "rim": rim, "below": below, "table": table}

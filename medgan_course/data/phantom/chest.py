@@ -75,7 +75,7 @@ def phantoms(
         Labels are 1 with pneumonia, whatever else is found; all findings are in the facts.
         Grey levels of a film with an exposure of its own, bright where dense. A pixel's tissue is heart (with
         the mediastinum), else lung, else body or air. ``lesion`` is lung of which a fifth or more is filled.
-        The lesion table gives its centre and its share of the lungs, measured on the mask of this size;
+        The lesion table gives its centre (image sides) and its share of the lungs, measured on the mask;
         ``severity`` is the mean share filled.
         Facts: ``"findings"`` ``(N, 14)``, ``"opacity"`` ``(N, 1, size, size)``, the filled share of the lung
         along a ray, and ``"thickness"`` ``(N, 3, size, size)`` of soft tissue, lung and bone (cm).
@@ -138,7 +138,9 @@ def _part(own: Subjects, findings: Tensor, size: int, contrasts: Sequence[str]) 
 
     images = {}
     if "xray" in contrasts:
-        mu = torch.tensor([attenuation(ENERGY)[name] for name in ("soft", "lung", "bone")], device=device)
+        mu = torch.tensor(
+            [attenuation(ENERGY)[name] for name in ("soft tissue", "lung", "bone")], device=device
+        )
         photons = PHOTONS * (64 / side) ** 2
         counts = photons * transmission(torch.einsum("k,nkhw->nhw", mu, paths))
         # Poisson counts, which are nearly Gaussian at hundreds of photons a pixel.
@@ -151,7 +153,7 @@ def _part(own: Subjects, findings: Tensor, size: int, contrasts: Sequence[str]) 
     regions, opacity, paths = (avg_pool2d(maps, factor) for maps in (regions, opacity[:, None], paths))
     lesion = opacity >= 0.2
     area = lesion.sum(dim=(2, 3)).float()
-    where = grid(size, 2.0, device=device)
+    where = grid(size, 1.0, device=device)
     centres = [(lesion[:, 0] * place).sum(dim=(1, 2))[:, None] / area.clamp_min(1) for place in where]
     lung = regions[:, 2].sum(dim=(1, 2)).clamp_min(1)
     return Phantoms(

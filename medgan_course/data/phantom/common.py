@@ -37,6 +37,12 @@ which computes subjects ``first``, ``first + 1``, ... with one image for each of
 
 Both raise :class:`~medgan_course.errors.CourseError` where what is asked for cannot be; see :func:`checked`.
 
+The first column of a table of lesions is "present". Then come "x" and "y" of the lesion, from the middle of
+the image, "z" where the family has heights, from the landmark that it names, and "radius", or "radius_x" and
+"radius_y", the semi-axes; then what only this family tells, "kind" being a position in its ``KINDS`` or
+``CLASSES``. Lesions of head and heart have places along the ventricles instead, which their families explain.
+Breast, chest and OCT have no scale in mm: their unit is the image's side.
+
 Lengths are in mm unless a family says otherwise; the last axis is x, to the right of the image, the one
 before it y, downwards, and the first of a volume z, from the top down.
 """

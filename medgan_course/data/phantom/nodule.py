@@ -46,7 +46,7 @@ CLASSES = ("benign", "malignant")
 CONTRASTS = ("ct",)
 CT_SCALE = Scale(-1000.0, 400.0, "HU")
 FOV = 64.0  # mm, the side of the image
-LESION_COLUMNS = ("present", "x", "y", "z", "diameter", "spiculation", "density", "calcified")
+LESION_COLUMNS = ("present", "x", "y", "z", "radius", "spiculation", "density", "calcified")
 DENSITIES = ("solid", "part-solid", "ground glass")
 
 PSF = 0.45  # mm, standard deviation of the scanner's blurring
@@ -85,7 +85,7 @@ def phantoms(
     Returns
     -------
     Phantoms
-        CT on the scale :data:`CT_SCALE`. The lesion table gives the nodule's centre and diameter (mm, of its
+        CT on the scale :data:`CT_SCALE`. The lesion table gives the nodule's centre and radius (mm, of its
         body without the spicules), spiculation in [0, 1], density (a position in :data:`DENSITIES`) and
         whether it is calcified. ``severity`` is the spiculation. Facts: ``"wall"``, whether the
         chest wall is in the piece.
@@ -195,7 +195,7 @@ def _nodule(own: Subjects, label: Tensor) -> dict[str, Tensor]:
     )
     return {
         "table": lesion_rows(
-            torch.ones_like(radius), *centre.unbind(1), diameter, spiculation, density, calcified
+            torch.ones_like(radius), *centre.unbind(1), diameter / 2, spiculation, density, calcified
         ),
         "lobes": lobes, "stretch": stretch, "core": core, "grains": grains,
         "start": start, "end": end, "thickness": thickness,
@@ -211,7 +211,7 @@ def _painted(
     z = rest[0] if rest else torch.zeros_like(x)
     bend = own.field(4, 18.0, side, fov, FOV)
     fine = own.field(2, 3.5, side, fov, FOV)
-    centre, diameter = nodule["table"][:, 0, 1:4], nodule["table"][:, 0, 4]
+    centre, radius_of = nodule["table"][:, 0, 1:4], nodule["table"][:, 0, 4]
 
     def each(values: Tensor) -> Tensor:
         return values.view(-1, *[1] * dim)
@@ -239,7 +239,7 @@ def _painted(
     # The chest wall: pleura, muscle with ribs in it, fat.
     wall = own.uniform(0, 1) < 0.35
     angle, close = own.uniform(-math.pi, math.pi), own.uniform(-0.8, 0.45)
-    near = torch.where(own.uniform(0, 1) < 0.6, each(diameter) / 2 * (0.75 - close), own.uniform(12, 22))
+    near = torch.where(own.uniform(0, 1) < 0.6, each(radius_of) * (0.75 - close), own.uniform(12, 22))
     out = x * angle.cos() + y * angle.sin()
     along = y * angle.cos() - x * angle.sin()
     ends = each(centre[:, 0]) * angle.cos() + each(centre[:, 1]) * angle.sin()

@@ -14,7 +14,7 @@ with the detector's noise power :math:`\epsilon`. Vessels cast shadows.
 Reflectivities are plausible values without a source. The phantom has the layout of OCTMNIST, and nothing else
 of it: no result on it says anything about patients.
 
-Positions are in image sides: x to the right, y down.
+Positions are in image sides: x to the right, y down; in the table of lesions from the middle.
 """
 
 import math
@@ -41,7 +41,7 @@ from medgan_course.data.scale import GREY
 
 CLASSES = ("choroidal neovascularization", "diabetic macular edema", "drusen", "normal")
 CONTRASTS = ("oct",)
-LESION_COLUMNS = ("present", "x", "y", "width", "height")
+LESION_COLUMNS = ("present", "x", "y", "radius_x", "radius_y")
 # Reflectivity in dB, in the order in which tissues cover each other.
 ECHO = {
     "exudate": -4.0, "fluid": -33.0, "membrane": -13.0, "drusen": -15.0, "pigment epithelium": 0.0,
@@ -79,8 +79,8 @@ def phantoms(
     -------
     Phantoms
         Grey levels. ``lesion`` is drusen, membrane, fluid and exudates; the lesion table gives the centre and
-        the full width and height of every druse, membrane or cyst, of the first two the width at half of
-        their height; ``severity`` is drawn for the ill and 0 for the well.
+        the semi-axes of every druse, membrane or cyst, of the first two half the width at half their height;
+        ``severity`` is drawn for the ill and 0 for the well.
     """
     asked = checked(
         "eye", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
@@ -205,7 +205,13 @@ def _part(own: Subjects, labels: Tensor, size: int, contrasts: Sequence[str]) ->
         shown = (level + uniform(28, 31)) / uniform(29, 35)
         images["oct"] = avg_pool2d(shown.clamp(0, 1)[:, None], factor) * 2 - 1
 
-    table = torch.cat([lesion_rows(*row) for row in rows + cysts], dim=1)
+    table = torch.cat(
+        [
+            lesion_rows(present, x0 - 0.5, y0 - 0.5, width / 2, height / 2)
+            for present, x0, y0, width, height in rows + cysts
+        ],
+        dim=1,
+    )
     diseased = tissues[:, [EXUDATE, FLUID, MEMBRANE, DRUSEN]].sum(dim=1, keepdim=True)
     return Phantoms(
         images=images,

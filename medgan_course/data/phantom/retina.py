@@ -64,7 +64,7 @@ SEVERE = 12  # haemorrhages from which a retinopathy is severe
 TISSUES = ("outside", "exudate", "haemorrhage", "microaneurysm", "vein", "artery", "cup", "disc", "retina")
 OUTSIDE, EXUDATE, HAEMORRHAGE, MICROANEURYSM, VEIN, ARTERY, CUP, DISC, RETINA = range(len(TISSUES))
 KINDS = ("microaneurysm", "haemorrhage", "exudate", "proliferation")
-LESION_COLUMNS = ("present", "kind", "x", "y", "radius")
+LESION_COLUMNS = ("present", "x", "y", "radius", "kind")
 MOST = (24, 28, 40, 1)  # lesions of each kind a subject may have
 
 # Absorbances in red, green and blue. Blood takes green and blue away, deoxygenated blood more red than
@@ -230,7 +230,7 @@ def _part(
     counts, table, micro, blots, hard, tangle = _lesions(own, labels, extent, fovea, seen, side, fov)
     sunk = _sunk(own, counts[:, 3] > 0, fovea, seen)
     boat = _boat(own, sunk, image_x, image_y, middle[:, 2]).float()
-    new = _new_vessels(own, (counts[:, 3] > 0)[:, None, None], tangle, table[:, -1, 4], seen, side, fov)
+    new = _new_vessels(own, (counts[:, 3] > 0)[:, None, None], tangle, table[:, -1, 3], seen, side, fov)
     blood = torch.maximum(blots, boat)
     vein_truth = torch.maximum(vein, new)
 
@@ -494,7 +494,7 @@ def _lesions(
     tangle = away * torch.cat([turn.cos(), -turn.sin()], dim=1)
     place[:, -1] = tangle
     place = seen(place)
-    table = lesion_rows(present, kind.expand(n, -1), *place.unbind(-1), radius)
+    table = lesion_rows(present, *place.unbind(-1), radius, kind.expand(n, -1))
 
     radius = radius * present
     micro, spilt, hard = slice(0, MOST[0]), slice(MOST[0], MOST[0] + MOST[1]), rings

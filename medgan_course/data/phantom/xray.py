@@ -50,7 +50,7 @@ ENERGY = 40  # keV
 LESION_COLUMNS = ("present", "x", "y", "bone", "kind", "displacement", "angle")
 KINDS = ("transverse", "oblique", "buckle")
 TISSUES = ("air", "soft tissue", "radius", "ulna", "hand")
-MATERIALS = ("adipose", "muscle", "spongy", "bone")
+MATERIALS = ("fat", "muscle", "spongy bone", "bone")
 CASTS = ("plaster", "fibreglass")
 
 PHOTONS = 9_000.0  # per pixel at 64 px, before the patient
@@ -141,7 +141,7 @@ def phantoms(
     -------
     Phantoms
         Optical depth on the scale :data:`XRAY_SCALE`. A pixel's tissue is the first bone that its ray meets
-        (radius, ulna, hand), else soft tissue or air. The lesion table gives the fracture's place (mm), bone
+        (radius, ulna, hand), else soft tissue or air. The lesion table gives the fracture's place, bone
         (0 radius, 1 ulna), kind (a position in :data:`KINDS`), the displacement of its edges (mm) and the
         angle between its parts (rad). Facts: ``"bone_age"`` in years (2 to 18); ``"growth_plate"``, the width
         of the radius's growth plate (mm); ``"view"`` (0 from behind, 1 from the side); ``"turn"`` (rad);
@@ -171,7 +171,8 @@ def _part(
     # Pose: in the plane, and about the axis of the forearm.
     mirror = torch.where(own.uniform(0, 1) < 0.5, -1.0, 1.0)
     angle = own.uniform(-1, 1) ** 3 * 0.4
-    u, v = u - own.uniform(-7, 7), v - own.uniform(-20, -2)
+    right, down = own.uniform(-7, 7), own.uniform(-20, -2)
+    u, v = u - right, v - down
     grown = (0.72 + 0.3 * ripe) * own.uniform(0.94, 1.06)
     x = mirror * (u * angle.cos() + v * angle.sin()) / grown
     y = (v * angle.cos() - u * angle.sin()) / grown
@@ -179,6 +180,11 @@ def _part(
     turn = own.uniform(-1, 1) ** 3 * 0.35 + torch.where(lateral, math.pi / 2, 0.0)
 
     bones, fracture, plate = _bones(own, x, y, turn, ripe, labels)
+    # The table's places before the pose become those in the image.
+    at_x, at_y = mirror * grown * fracture["table"][..., 1:2], grown * fracture["table"][..., 2:3]
+    there = fracture["table"][..., :1]
+    fracture["table"][..., 1:2] = there * (at_x * angle.cos() - at_y * angle.sin() + right)
+    fracture["table"][..., 2:3] = there * (at_x * angle.sin() + at_y * angle.cos() + down)
     cortical = sum(bone[0] for bone in bones) * grown / 10
     spongy = sum(bone[1] for bone in bones) * grown / 10
     outer, inner, body = _body(own, x, y, turn)

@@ -40,7 +40,7 @@ def test_truth_is_consistent(population):
     for truth in (benign, malignant):
         area = truth.lesion.sum(dim=(2, 3))
         for place, column in ((x, 1), (y, 2)):
-            centre = (truth.lesion * (place + 0.5)).sum(dim=(2, 3)) / area
+            centre = (truth.lesion * place).sum(dim=(2, 3)) / area
             assert (centre[:, 0] - truth.lesions[:, 0, column]).abs().max() < 0.08
         ellipse = torch.pi * truth.lesions[:, 0, 3] * truth.lesions[:, 0, 4]
         assert (area[:, 0] / 64**2 / ellipse).median() == pytest.approx(1, abs=0.25)
@@ -51,14 +51,14 @@ def test_a_mass_changes_itself_and_what_lies_below_it(population):
     for truth in (benign, malignant):
         change = truth.images["us"] - normal.images["us"]
         assert change[truth.lesion].mean() < -0.2
-        above = torch.arange(64).view(1, 1, 64, 1) / 64 < (truth.lesions[:, 0, 2] - 0.42).view(-1, 1, 1, 1)
+        above = torch.arange(64).view(1, 1, 64, 1) / 64 < (truth.lesions[:, 0, 2] + 0.08).view(-1, 1, 1, 1)
         assert change[above.expand_as(change)].abs().max() < 0.02 if above.any() else True
     shadows = []
     for truth in (benign, malignant):
         row = truth.lesions[:, 0]
         x, y = breast.grid(64, 1.0)
-        below = ((x + 0.5 - row[:, 1, None, None]).abs() < 0.5 * row[:, 3, None, None]) & (
-            y + 0.5 > (row[:, 2] + 1.3 * row[:, 4])[:, None, None]
+        below = ((x - row[:, 1, None, None]).abs() < 0.5 * row[:, 3, None, None]) & (
+            y > (row[:, 2] + 1.3 * row[:, 4])[:, None, None]
         )
         shadows.append((truth.images["us"] - normal.images["us"])[below[:, None]].mean())
     assert shadows[0] > 0.02
@@ -87,7 +87,7 @@ def test_no_mass_reaches_the_skin():
 def test_no_wave_alone_makes_an_outline():
     """Squares, stars: one Fourier coefficient of the radius over the angle has most of the power."""
     made = breast.phantoms(range(64), size=128, seed=3, labels=[2] * 64, contrasts=())
-    x, y = (place + 0.5 for place in breast.grid(128, 1.0))
+    x, y = breast.grid(128, 1.0)
     shares = []
     for mask, row in zip(made.lesion[:, 0], made.lesions[:, 0], strict=True):
         dx, dy = x - row[1], y - row[2]

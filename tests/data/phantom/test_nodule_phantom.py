@@ -39,24 +39,24 @@ def test_the_same_subject_at_two_sizes(pairs):
 def test_truth_is_consistent(pairs):
     for truth in pairs:
         torch.testing.assert_close(truth.tissues.sum(dim=1), torch.ones(24, 64, 64))
-        shown = truth.share("solid", "ground_glass", "calcification") >= 0.5
+        shown = truth.share("solid", "ground glass", "calcification") >= 0.5
         assert (shown & ~truth.lesion).sum() == 0
         # Vessels and airways through ground glass belong to the lesion too; in a solid nodule there are none.
         assert (
-            truth.share("solid", "ground_glass", "calcification", "vessel", "lumen")[truth.lesion] >= 0.5
+            truth.share("solid", "ground glass", "calcification", "vessel", "lumen")[truth.lesion] >= 0.5
         ).all()
         solid = truth.lesions[:, 0, 6] == 0
         assert torch.equal(truth.lesion[solid], shown[solid])
         assert truth.lesion_columns[0] == "present"
         assert torch.equal(truth.severity, truth.lesions[:, 0, 5])
-        assert truth.lesions[:, 0, 4].min() >= 4
-        assert truth.lesions[:, 0, 4].max() <= 30
+        assert truth.lesions[:, 0, 4].min() >= 2
+        assert truth.lesions[:, 0, 4].max() <= 15
 
 
 def test_a_label_changes_the_nodule_and_nothing_far_from_it(pairs):
     benign, malignant = pairs
     x, y = nodule.grid(64, nodule.FOV)
-    reach = torch.maximum(benign.lesions[:, 0, 4], malignant.lesions[:, 0, 4])[:, None, None]
+    reach = 2 * torch.maximum(benign.lesions[:, 0, 4], malignant.lesions[:, 0, 4])[:, None, None]
     away = ((x**2 + y**2).sqrt() > 1.4 * reach + 8) & ~malignant.facts["wall"][:, None, None]
     assert away.sum() > 10_000
     change = (benign.images["ct"] - malignant.images["ct"]).abs()[:, 0]
@@ -64,12 +64,12 @@ def test_a_label_changes_the_nodule_and_nothing_far_from_it(pairs):
     assert change[~away].max() > 0.5
 
 
-def test_the_table_gives_the_diameter():
-    """A benign solid nodule away from the wall fills about the area of a circle of its diameter."""
+def test_the_table_gives_the_radius():
+    """A benign solid nodule away from the wall fills about the area of a circle of its radius."""
     truth = nodule.phantoms(range(30), size=64, seed=1, labels=[0] * 30)
-    free = ~truth.facts["wall"] & (truth.lesions[:, 0, 4] > 8)
+    free = ~truth.facts["wall"] & (truth.lesions[:, 0, 4] > 4)
     area = truth.lesion[free].sum(dim=(1, 2, 3)).float()
-    measured = (4 * area / torch.pi).sqrt()
+    measured = (area / torch.pi).sqrt()
     assert free.sum() > 6
     assert (measured / truth.lesions[free, 0, 4] - 1).abs().max() < 0.3
     assert (measured / truth.lesions[free, 0, 4]).mean() == pytest.approx(1, abs=0.12)
@@ -105,9 +105,9 @@ def test_density_and_calcification_are_what_the_table_says():
     truth = nodule.phantoms(range(64), size=32, seed=0, contrasts=())
     density, calcified = truth.lesions[:, 0, 6], truth.lesions[:, 0, 7] == 1
     amount = {
-        name: truth.share(name).sum(dim=(1, 2, 3)) for name in ("solid", "ground_glass", "calcification")
+        name: truth.share(name).sum(dim=(1, 2, 3)) for name in ("solid", "ground glass", "calcification")
     }
-    assert (amount["ground_glass"][density == 0] == 0).all()
+    assert (amount["ground glass"][density == 0] == 0).all()
     assert (amount["solid"][density == 2] == 0).all()
     assert (amount["calcification"][~calcified] == 0).all()
     assert (amount["calcification"][calcified] > 0).float().mean() > 0.8  # some lie in the chest wall
@@ -121,8 +121,8 @@ def test_a_cube_holds_the_nodule_in_its_middle():
     truth = nodule.phantoms(range(4), size=28, seed=0, dim=3, fov=28.0, labels=[0] * 4)
     assert truth.images["ct"].shape == (4, 1, 28, 28, 28)
     volume = truth.lesion.sum(dim=(1, 2, 3, 4)).float()
-    expected = torch.pi / 6 * truth.lesions[:, 0, 4] ** 3
-    free = ~truth.facts["wall"] & (truth.lesions[:, 0, 4] < 18)
+    expected = torch.pi * 4 / 3 * truth.lesions[:, 0, 4] ** 3
+    free = ~truth.facts["wall"] & (truth.lesions[:, 0, 4] < 9)
     assert free.any()
     assert (volume[free] / expected[free]).mean() == pytest.approx(1, abs=0.4)
 

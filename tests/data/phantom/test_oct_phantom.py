@@ -96,8 +96,9 @@ def test_the_table_has_full_widths_and_centres_of_all():
     for i in range(8):
         rows = made.lesions[i][made.lesions[i, :, 0] == 1]
         for row in rows:
-            _, x, y, width, height = row.tolist()
-            others = [abs(x - o) for o in rows[:, 1].tolist() if o != x]
+            x, y = row[1].item() + 0.5, row[2].item() + 0.5
+            width, height = 2 * row[3].item(), 2 * row[4].item()
+            others = [abs(x - 0.5 - o) for o in rows[:, 1].tolist() if o != row[1].item()]
             if min(others, default=1) < 0.15 or not 0.1 < x < 0.9:
                 continue
             top, left, right = (raised[i, int(256 * p)].item() for p in (x, x - width / 2, x + width / 2))

@@ -18,13 +18,13 @@ def pair():
 def test_beer_lambert_through_three_slabs():
     """At 60 keV e^-(0.217 x 10 + 0.053 x 8 + 0.604 x 1.5): NIST's coefficients times ICRU's densities."""
     mu = xray.attenuation(60)
-    passed = xray.transmission(torch.tensor(mu["soft"] * 10 + mu["lung"] * 8 + mu["bone"] * 1.5))
+    passed = xray.transmission(torch.tensor(mu["soft tissue"] * 10 + mu["lung"] * 8 + mu["bone"] * 1.5))
     assert passed.item() == pytest.approx(math.exp(-(2.171 + 0.427 + 0.9066)), rel=1e-3)
 
 
 def test_half_value_layer_of_water():
     """At 60 keV about 3.4 cm of water (0.206 per cm) halve the beam; soft tissue is 5 % denser."""
-    halved = xray.transmission(torch.tensor(xray.attenuation(60)["soft"] * math.log(2) / 0.206))
+    halved = xray.transmission(torch.tensor(xray.attenuation(60)["soft tissue"] * math.log(2) / 0.206))
     assert halved.item() == pytest.approx(0.5, abs=0.02)
 
 
@@ -138,6 +138,14 @@ def test_a_fracture_changes_only_what_lies_between_it_and_the_wrist(pair):
     assert not whole.lesion.any()
     assert (broken.lesion.sum(dim=(1, 2, 3)) > 2).all()
     assert broken.lesions[:, 0, 0].all()
+    # What is marked lies around the places of the table: half of a bone's width is at most 15 mm, an oblique
+    # line rises as far, and 4 mm beyond it are marked: 25 mm.
+    x, y = xray.grid(64, xray.FOV)
+    for i in range(16):
+        rows = broken.lesions[i][broken.lesions[i, :, 0] == 1]
+        away = torch.stack([((x - row[1]) ** 2 + (y - row[2]) ** 2).sqrt() for row in rows]).amin(dim=0)
+        assert away[broken.lesion[i, 0]].max() < 25
+        assert away[broken.lesion[i, 0]].min() < 4
     change = (broken.facts["thickness"] - whole.facts["thickness"]).abs().sum(dim=1) > 0.02
     rows = torch.arange(64)[:, None].expand(64, 64)
     for i in range(16):
