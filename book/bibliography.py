@@ -12,24 +12,24 @@ from sphinx.application import Sphinx
 def annotate(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Add to every entry of a bibliography on ``page`` what ``annote`` says and who cites it."""
     domain = app.env.get_domain("cite")
-    entries = {each.citation_id: each for each in domain.citations}
-    citing: dict[str, list[str]] = {}
+    entries = {each.citation_id: each for each in domain.citations if each.bibliography_key.docname == page}
+    citing: dict[str, set[str]] = {}
     for reference in domain.citation_refs:
         for target in reference.targets:
-            pages = citing.setdefault(target.key, [])
-            if reference.docname not in pages:
-                pages.append(reference.docname)
+            citing.setdefault(target.key, set()).add(reference.docname)
     for node in doctree.findall(nodes.citation):
-        found = entries[node["ids"][0]]
+        found, notes = entries[node["ids"][0]], nodes.container(classes=["annotation"])
         if "annote" in found.entry.fields:
-            node += nodes.paragraph("", str(Text.from_latex(found.entry.fields["annote"])))
-        if pages := sorted(citing.get(found.key, [])):
-            cited = nodes.paragraph("", "Cited in ", classes=["cited-in"])
+            text = str(Text.from_latex(found.entry.fields["annote"]))
+            notes += nodes.paragraph("", text.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}"))
+        if pages := sorted(citing.get(found.key, set()) - {page}):
+            cited = nodes.paragraph("", "Cited in ")
             for position, name in enumerate(pages):
                 cited += nodes.Text("; " if position else "")
                 address = app.builder.get_relative_uri(page, name)
                 cited += nodes.reference("", app.env.titles[name].astext(), refuri=address)
-            node += cited
+            notes += cited
+        node += notes
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
