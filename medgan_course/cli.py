@@ -275,7 +275,8 @@ def verify(names: tuple[str, ...]) -> None:
     """Compare files with their checksums and cards: those of sets NAME..., or all that are here.
 
     A file is official (the publisher's bytes), rebuilt (others, but what the card describes), as prepared
-    (its arrays are those that the course makes), without a checksum, or damaged. Of a set that is named it
+    (its arrays are those that the course makes), a known copy (its arrays are those of the copy that the
+    course was written with), without a checksum, or damaged. Of a set that is named it
     also says how many images occur twice. The exit status is 1 if a file is damaged, or if no file of a set
     that is named is here.
     """
