@@ -118,9 +118,9 @@ def _two_costs(answer: Answer, *arguments: Any) -> tuple[Tensor, Tensor]:
         forgotten = ": is a return missing?" if found is None else "."
         raise CheckFailed(f"costs must return two costs, D's and G's, but returns {kind(found)}{forgotten}")
     for name, cost in zip("DG", found, strict=True):
-        if not isinstance(cost, Tensor):
+        if not isinstance(cost, Tensor) or not cost.is_floating_point():
             raise CheckFailed(
-                f"{name}'s cost is {kind(cost)}, through which no gradient can pass: return a tensor."
+                f"{name}'s cost is {kind(cost)}, which has no gradient: return a tensor of floats."
             )
         if cost.numel() != 1:
             raise CheckFailed(

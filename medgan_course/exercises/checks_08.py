@@ -14,6 +14,8 @@ from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, close,
 
 
 def _one_number(what: str, found: Tensor) -> Tensor:
+    if not found.is_floating_point():
+        raise CheckFailed(f"{what} is a tensor of {found.dtype}: a cost is a float.")
     if found.numel() != 1:
         raise CheckFailed(f"{what} has shape {tuple(found.shape)}: one number for the batch is wanted.")
     return found.squeeze()
@@ -151,7 +153,7 @@ class _Archive:
 
 def _check_curve(answer: Answer) -> str:
     function = answer.function("gains")
-    for n, budgets, draws in ((90, (4, 10, 20), range(5)), (50, (12, 2), (8, 3, 5))):
+    for n, budgets, draws in ((90, (4, 10, 20), range(5)), (50, (12, 6), (8, 3, 5))):
         archive = _Archive((torch.arange(n) % 3 == 0).long()[torch.randperm(n)])
         what = "gains(y, budgets, draws, score)"
         found = answer.call(what, function, archive.y, list(budgets), list(draws), archive.score)

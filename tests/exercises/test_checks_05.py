@@ -124,6 +124,7 @@ WRONG_5_1 = {
     "log sigma for G": (costs(end_g=lambda f, r: F.logsigmoid(f).mean()), "sign too many"),
     "each": (costs(end_d=lambda r, f: F.softplus(-r) + F.softplus(f)), r"D's cost has shape \(7,\)"),
     "number": (costs(end_g=lambda f, r: F.softplus(-f).mean().item()), "G's cost is a float"),
+    "integers": (lambda *a: (torch.tensor(1), torch.tensor(1)), "tensor of floats"),
     "one cost": (lambda *a: sum(costs()(*a)), "two costs"),
     "no return": (lambda *a: None, "return missing"),
     "in place": (brightened, "changed its argument number 3 in place"),

@@ -105,6 +105,7 @@ WRONG_8_1 = {
     "overflows": (naive, "do not form Z"),
     "generated cut off": (detached_generated, "gradient in the generated logits"),
     "a number": (lambda *a: d_cost()(*a).item(), "must return a tensor"),
+    "complex": (lambda *a: d_cost()(*a).to(torch.complex64), "a cost is a float"),
     "cut off": (lambda *a: d_cost()(*a).detach(), "gradient in the labelled logits"),
     "each image": (
         lambda a, y, u, g: F.softplus(-u.logsumexp(1)),
@@ -381,6 +382,12 @@ def twice_softmax(C, G, D, x, y, u, k, z):
     return d, c - F.cross_entropy(C(x), y) + F.cross_entropy(C(x).softmax(1), y), g
 
 
+def fakes_as_real(C, G, D, x, y, u, k, z):
+    d, c, g = players()(C, G, D, x, y, u, k, z)
+    logits = D(G(k, z).detach())[torch.arange(len(k)), k]
+    return d - F.softplus(logits).mean() / 2 + F.softplus(-logits).mean() / 2, c, g
+
+
 def swapped_detach(C, G, D, x, y, u, k, z):
     d, _, g = players()(C, G, D, x, y, u, k, z)
     p, a = C(u).softmax(1), D(u)
@@ -426,6 +433,7 @@ WRONG_8_3 = {
         "C's logits weigh",
     ),
     "C's pairs real": (players(loss=lambda a: F.softplus(-a)), "C's pairs count as real"),
+    "G's pairs real": (fakes_as_real, "generated pairs count as real"),
     "pairs missing": (players(d_end=lambda p, r, m: (r + m) / 2), "labelled pairs are missing"),
     "C's pairs missing": (players(d_end=lambda p, r, m: p + m / 2), "C's pairs are missing"),
     "G's pairs missing": (players(d_end=lambda p, r, m: p + r / 2), "generated pairs are missing"),
