@@ -121,7 +121,7 @@ def _check_large(answer: Answer, function: Callable[..., Any]) -> None:
     if not isinstance(found, Tensor) or not found.isfinite().all() or not close(found.squeeze(), wanted):
         raise CheckFailed(
             f"With logits of 300, which a sure network gives, the result is {found}: e to the 300 is larger "
-            "than any float; do not form Z, only its logarithm."
+            "than any 32-bit float; do not form Z, only its logarithm."
         )
 
 
