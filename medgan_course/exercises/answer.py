@@ -130,6 +130,8 @@ class Answer:
         if not isinstance(result, Tensor):
             forgotten = ": is a return missing?" if result is None else "."
             raise CheckFailed(f"{what} must return a tensor, but returns {kind(result)}{forgotten}")
+        if result.is_complex():
+            raise CheckFailed(f"{what} must return a tensor of real numbers, but its numbers are complex.")
         if shape is not None and tuple(result.shape) != tuple(shape):
             raise CheckFailed(
                 f"{what} must return shape {tuple(shape)}, but returns {tuple(result.shape)}: follow the "
