@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as as_bytes
 from torch import nn
 
 import medgan_course
@@ -89,7 +90,7 @@ def save(
     }
     try:
         with replacing(card_path) as partial_card, replacing(path) as partial:
-            save_file(halved, partial)
+            partial.write_bytes(as_bytes(halved))  # save_file would hide it from all other users
             description = json.dumps(_description(net, partial, build, config, facts), indent=2)
             partial_card.write_text(description + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:

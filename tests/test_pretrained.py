@@ -60,6 +60,11 @@ def test_the_card_says_what_it_is(shipped):
     assert card["build"] == "medgan_course.nets.dcgan.Generator"
 
 
+def test_whoever_may_read_the_card_may_read_the_weights(shipped):
+    modes = {path.stat().st_mode for path in shipped[0].iterdir()}
+    assert len(modes) == 1
+
+
 def test_nothing_but_weights_and_card_is_left(shipped):
     assert sorted(path.name for path in shipped[0].iterdir()) == [
         "dcgan_chest_28.json",
@@ -95,7 +100,7 @@ def test_weights_of_another_net_are_refused(shipped, cls):
         pretrained.load("dcgan_chest_28", cls)
 
 
-@pytest.mark.parametrize("writer", ["save_file", "_description"])
+@pytest.mark.parametrize("writer", ["as_bytes", "_description"])
 def test_a_failed_save_leaves_what_was_there(shipped, monkeypatch, writer):
     folder, _ = shipped
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
