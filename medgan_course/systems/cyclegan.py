@@ -16,7 +16,8 @@ is 2e-4 for the first half of the training, then falls linearly to 0; batches ar
 paper has ``base=64, blocks=9, halvings=2, n_layers=3``.
 
 The identity map has no cycle loss: at short budgets a large :math:`\lambda` keeps both generators near it.
-At 48 px and 1 500 steps :math:`\lambda=3` and a learning rate of 5e-4 work.
+At 48 px and 1 500 steps :math:`\lambda=3` and a learning rate of 5e-4 work. There a patch of 16 px
+(``n_layers=1``) tells real MR from generated hardly better than a coin; 34 px do.
 """
 
 from collections.abc import Iterable
@@ -78,6 +79,7 @@ def cyclegan(
     cycle_weight: float = 10.0,
     identity_weight: float = 0.0,
     lr: float = 2e-4,
+    ema: float | None = None,
     seed: int = 0,
 ) -> Game:
     r"""Return the game of the paper, on batches :class:`~medgan_course.data.batches.Unpaired`.
@@ -102,6 +104,9 @@ def cyclegan(
         out, as the paper does but for photographs and paintings.
     lr : float
         Learning rate of all players at the start.
+    ema : float, optional
+        Decay of a moving average of the generators' weights, which ``game.averaged`` returns: an unpaired
+        game goes round in circles, and the average is less noisy than any of its moments.
     seed : int
         Seed of the initial weights.
     """
@@ -114,7 +119,13 @@ def cyclegan(
         def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
             return torch.optim.Adam(parameters, lr=lr, betas=(0.5, 0.999), fused=True)
 
-        return Player(net, optimiser=adam, schedule=linear_decay(steps // 2, steps), replay=replay)
+        return Player(
+            net,
+            optimiser=adam,
+            schedule=linear_decay(steps // 2, steps),
+            replay=replay,
+            ema=ema if replay else None,
+        )
 
     def generators_cost(game: Game, batch: Unpaired) -> dict[str, Tensor]:
         fake_b, fake_a = game["G_ab"](batch.a), game["G_ba"](batch.b)
@@ -172,7 +183,14 @@ def experiment(budget: Budget, *, dataset: str = "head2d", a: str = "t1", b: str
         return (outcome["lesion error"].sum() / outcome["lesion pixels"].sum()).item()
 
     def arm(run: Run, cycle_weight: float) -> Outcome:
-        game = cyclegan(budget.steps, base=budget.base, cycle_weight=cycle_weight, lr=5e-4, seed=run.seed)
+        game = cyclegan(
+            budget.steps,
+            base=budget.base,
+            n_layers=2,
+            cycle_weight=cycle_weight,
+            lr=5e-4,
+            seed=run.seed,
+        )
         stream = Stream(train.unpaired(a, b), budget.batch_size, seed=run.seed, apart=True)
         run.fit(game, stream, budget.steps)
         return outcome(translated(game.averaged("G_ab"), pairs.source))
@@ -229,9 +247,9 @@ def training(
     size: int = 64,
     base: int = 24,
     blocks: int = 4,
-    halvings: int = 2,
-    n_layers: int = 2,
-    steps: int = 5_000,
+    halvings: int = 1,
+    n_layers: int = 3,
+    steps: int = 2_000,
     batch_size: int = 4,
     cycle_weight: float = 3.0,
     lr: float = 5e-4,
@@ -246,6 +264,7 @@ def training(
         n_layers=n_layers,
         cycle_weight=cycle_weight,
         lr=lr,
+        ema=0.995,
         seed=run.seed,
     )
     stream = Stream(mirrored(train.unpaired(a, b)), batch_size, seed=run.seed, apart=True)
