@@ -163,3 +163,17 @@ def test_the_claims_rank_the_arms(monkeypatch):
     assert judged(claims, arms) == [(-0.2, "supported"), (-0.1, "supported"), (-0.3, "supported")]
     reverse = dict(zip(arms, reversed(arms.values()), strict=True))
     assert judged(claims, reverse) == [(0.25, "contradicted"), (0.05, "contradicted"), (0.3, "contradicted")]
+
+
+def test_an_average_of_the_generators_is_kept_where_it_is_asked_for():
+    averaging, plain = small(ema=0.5), small()
+    for game in (averaging, plain):
+        fit(game, STREAM, 2, device="cpu")
+    for name in ("G_ab", "G_ba"):
+        last = averaging[name].state_dict()
+        assert all(torch.equal(value, plain[name].state_dict()[key]) for key, value in last.items())
+        average = averaging.averaged(name).state_dict()
+        assert any(not torch.equal(value, last[key]) for key, value in average.items())
+        assert all(
+            torch.equal(v, plain[name].state_dict()[k]) for k, v in plain.averaged(name).state_dict().items()
+        )
