@@ -1,7 +1,7 @@
 """The checks of chapter 03, metrics: a range to find out, a floor, false alarms, a copier."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,10 +13,10 @@ from medgan_course.metrics.distribution import frechet_distance
 Function = Callable[..., Any]
 
 
-def _pair(what: str, names: str, found: Any) -> tuple[Any, Any]:
+def _pair(what: str, asked: str, found: Any) -> tuple[Any, Any]:
     if not isinstance(found, tuple | list) or len(found) != 2:
         forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(f"{what} must return two things, {names}, but returns {kind(found)}{forgotten}")
+        raise CheckFailed(f"{what} must return two things, {asked}, but returns {kind(found)}{forgotten}")
     return found[0], found[1]
 
 
@@ -332,25 +332,31 @@ def pairs(*, differing: int, seed: int, worlds: int = WORLDS) -> list[tuple[Stat
     draw = torch.Generator().manual_seed(seed)
     values = torch.randn(worlds, 2, TESTS, IMAGES, generator=draw)
     values[:, 1, :differing] += 1.5
-    names = [f"statistic {k + 1}" for k in range(TESTS)]
+    every = [f"statistic {k + 1}" for k in range(TESTS)]
     return [
-        (dict(zip(names, real, strict=True)), dict(zip(names, fake, strict=True))) for real, fake in values
+        (dict(zip(every, real, strict=True)), dict(zip(every, fake, strict=True))) for real, fake in values
     ]
 
 
-def _named(what: str, found: Any, known: Mapping[str, Tensor]) -> set[str]:
-    """Return the names that the student's function gave, as a set."""
-    if isinstance(found, str | Mapping) or not hasattr(found, "__iter__"):
+def names(what: str, found: Any, known: Iterable[str], asked: str) -> set[str]:
+    """Return as a set the names that the student's function gave; ``asked`` says of what, for a sentence.
+
+    Raises
+    ------
+    CheckFailed
+        If it gave anything but names that are known.
+    """
+    if isinstance(found, str | Mapping) or not isinstance(found, Iterable):
         forgotten = ": is a return missing?" if found is None else "."
         raise CheckFailed(
-            f"{what} must return the names of the statistics that differ, as a list or a set, but returns "
+            f"{what} must return the names of {asked}, as a list or a set, but returns "
             f"{kind(found)}{forgotten}"
         )
-    given = list(found)
-    strange = next((each for each in given if not isinstance(each, str) or each not in known), None)
+    given, allowed = list(found), list(known)
+    strange = next((each for each in given if not isinstance(each, str) or each not in allowed), None)
     if strange is not None:
         raise CheckFailed(
-            f"{what} must return names of statistics, such as {next(iter(known))!r}, but its answer holds "
+            f"{what} must return the names of {asked}, such as {allowed[0]!r}, but its answer holds "
             f"{strange if isinstance(strange, str) else kind(strange)}."
         )
     return set(given)
@@ -362,7 +368,7 @@ def _check_differing(answer: Answer) -> str:
     def named(real: Statistics, fake: Statistics) -> set[str]:
         copies = [{key: value.clone() for key, value in each.items()} for each in (real, fake)]
         what = "differing(real, fake)"
-        return _named(what, answer.call(what, function, *copies), real)
+        return names(what, answer.call(what, function, *copies), real, "the statistics that differ")
 
     _check_power(named)
     alarms = sum(bool(named(*pair)) for pair in pairs(differing=0, seed=33))
