@@ -249,7 +249,7 @@ def training(
     blocks: int = 4,
     halvings: int = 1,
     n_layers: int = 3,
-    steps: int = 2_000,
+    steps: int = 16_000,
     batch_size: int = 4,
     cycle_weight: float = 3.0,
     lr: float = 5e-4,
@@ -264,7 +264,7 @@ def training(
         n_layers=n_layers,
         cycle_weight=cycle_weight,
         lr=lr,
-        ema=0.995,
+        ema=0.999,
         seed=run.seed,
     )
     stream = Stream(mirrored(train.unpaired(a, b)), batch_size, seed=run.seed, apart=True)

@@ -11,7 +11,9 @@ from medgan_course.exercises import EXERCISES
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 QUESTION = re.compile(r"^\*\*(\d)\. (.+?)\*\*$", re.MULTILINE)
-OPTION = re.compile(r"<details class=\"option\">\n<summary>([^\n]+)</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
+OPTION = re.compile(
+    r"<details class=\"option\">\n<summary>([^\n]+)</summary>\n\n(.+?)\n\n</details>", re.DOTALL
+)
 
 
 @pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
