@@ -1,7 +1,7 @@
 """The checks of chapter 06, CycleGAN: a pool, a wrong pair without a cost, a gain, albums that are even."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -424,33 +424,57 @@ def _positions(part: Any, subject: Tensor, name: str) -> list[int]:
     return positions
 
 
-def _check_albums(answer: Answer) -> str:
-    function = answer.function("albums")
-    for n, ill_people in ((20, 8), (31, 15), (12, 2)):
-        subject, ill = people(n, ill_people)
-        _check_seeds(answer, function, subject, ill)
-    return "nobody is in both albums, everybody is in one, and the ill are shared out evenly."
+def divisions(
+    answer: Answer,
+    what: str,
+    function: Callable[..., Any],
+    arguments: tuple[Tensor, ...],
+    *,
+    names: tuple[str, ...],
+) -> Iterator[list[list[int]]]:
+    """Yield the division of images that ``function(*arguments, seed)`` returns, for several seeds.
 
+    Parameters
+    ----------
+    what : str
+        How the reader would write the call.
+    arguments : tuple of Tensor
+        The first one says whose image each one is.
+    names : tuple of str
+        Of the parts.
 
-def _check_seeds(answer: Answer, function: Callable[..., Any], subject: Tensor, ill: Tensor) -> None:
+    Raises
+    ------
+    CheckFailed
+        As :func:`parts`; or if one seed gives two divisions, or all seeds give one.
+    """
     seen = []
     for seed in SEEDS:
-        arguments = (subject, ill, seed)
         first, again = (
-            parts(answer.call("albums(subject, ill, seed)", function, *arguments), subject, names=("A", "B"))
-            for _ in range(2)
+            parts(answer.call(what, function, *arguments, seed), arguments[0], names=names) for _ in range(2)
         )
-        _check_even(first, subject, ill)
-        if [set(album) for album in first] != [set(album) for album in again]:
+        yield first
+        if [set(part) for part in first] != [set(part) for part in again]:
             raise CheckFailed(
-                f"Two calls with seed {seed} give different albums: "
+                f"Two calls with seed {seed} divide differently: "
                 "draw from a generator that starts at this seed in every call."
             )
         seen.append(frozenset(first[0]))
     if len(set(seen)) == 1:
         raise CheckFailed(
-            f"Seeds {SEEDS[0]} to {SEEDS[-1]} all give the same albums: the seed decides who is in which."
+            f"Seeds {SEEDS[0]} to {SEEDS[-1]} all divide alike: the seed decides who is in which part."
         )
+
+
+def _check_albums(answer: Answer) -> str:
+    function = answer.function("albums")
+    for n, ill_people in ((20, 8), (31, 15), (12, 2)):
+        subject, ill = people(n, ill_people)
+        for albums in divisions(
+            answer, "albums(subject, ill, seed)", function, (subject, ill), names=("A", "B")
+        ):
+            _check_even(albums, subject, ill)
+    return "nobody is in both albums, everybody is in one, and the ill are shared out evenly."
 
 
 def _check_even(albums: list[list[int]], subject: Tensor, ill: Tensor) -> None:
