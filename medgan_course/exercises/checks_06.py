@@ -24,7 +24,9 @@ def _check_pool(answer: Answer) -> str:
     shares = [
         _check_one_pool(answer, function, size, shape) for size, shape in ((10, (4, 1, 2, 3)), (7, (5,)))
     ]
-    return f"{shares[0]:.0%} of the images are shown at once, the others by chance, and no pool forgets one."
+    return (
+        f"{shares[0]:.0%} of the images are shown at once, the others later, and none is lost or shown twice."
+    )
 
 
 def _numbered(first: int, shape: tuple[int, ...]) -> Tensor:
