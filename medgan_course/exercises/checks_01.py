@@ -83,9 +83,7 @@ def _flair_mistakes(
 def _check_rician(answer: Answer) -> str:
     function = answer.function("rician")
     what, mean = "rician(signal, sigma)", 0.0
-    small = answer.tensor(what, function, torch.full((2, 1, 5, 7), 3.0), 0.5, shape=(2, 1, 5, 7))
-    if small.is_complex():
-        raise CheckFailed("rician returns complex numbers, but a scanner shows their magnitude.")
+    answer.tensor(what, function, torch.full((2, 1, 5, 7), 3.0), 0.5, shape=(2, 1, 5, 7))
     for sigma, snr in ((0.2, 0.0), (0.2, 10.0), (3.0, 0.0), (3.0, 10.0), (3.0, 1.5)):
         truth = torch.full((300, 1, 20, 20), snr * sigma)
         found = answer.tensor(what, function, truth, sigma, shape=truth.shape)
@@ -174,8 +172,6 @@ def _check_folded(answer: Answer) -> str:
             raise CheckFailed(
                 f"folded(images, {every}) must return shape {shape}, but returns {tuple(found.shape)}."
             )
-        if found.is_complex():
-            raise CheckFailed("folded returns complex numbers: the picture is their magnitude.")
         right = torch.stack([images.roll(rows * k, dims=2) for k in range(every)]).mean(0)
         compare(
             found,

@@ -168,7 +168,7 @@ WRONG_1_2 = {
     "one image for all": (drawn(lambda s: s.shape[1:]), "not independent"),
     "complex": (
         lambda s, sigma: s + sigma * math.sqrt(2) * torch.randn(s.shape, dtype=torch.cfloat),
-        "returns complex numbers",
+        "its numbers are complex",
     ),
     "a number": (lambda s, sigma: by_hypot(s, sigma).mean(), r"must return shape \(2, 1, 5, 7\)"),
 }
@@ -250,7 +250,7 @@ WRONG_1_3 = {
     ),
     "complex": (
         lambda x, r: torch.fft.ifft2(torch.fft.fft2(x) * (torch.arange(x.shape[2]) % r == 0)[:, None]),
-        "returns complex numbers",
+        "its numbers are complex",
     ),
     "no channel": (lambda x, r: by_copies(x, r)[:, 0], r"must return shape \(2, 1, 60, 12\)"),
     "in place": (lambda x, r: by_copies(x.mul_(2), r) / 2, "in place"),

@@ -105,7 +105,7 @@ WRONG_8_1 = {
     "overflows": (naive, "do not form Z"),
     "generated cut off": (detached_generated, "gradient in the generated logits"),
     "a number": (lambda *a: d_cost()(*a).item(), "must return a tensor"),
-    "complex": (lambda *a: d_cost()(*a).to(torch.complex64), "a cost is a float"),
+    "complex": (lambda *a: d_cost()(*a).to(torch.complex64), "its numbers are complex"),
     "cut off": (lambda *a: d_cost()(*a).detach(), "gradient in the labelled logits"),
     "each image": (
         lambda a, y, u, g: F.softplus(-u.logsumexp(1)),
