@@ -2,13 +2,12 @@
 
 import math
 
-import pytest
 import torch
 from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional as F
 
-from medgan_course.exercises import CheckFailed, check
+from medgan_course.exercises import check
 
 softplus = F.softplus
 
@@ -582,32 +581,6 @@ WRONG_2_4 = {
 
 RIGHT = {"02.1": RIGHT_2_1, "02.2": RIGHT_2_2, "02.3": RIGHT_2_3, "02.4": RIGHT_2_4}
 WRONG = {"02.1": WRONG_2_1, "02.2": WRONG_2_2, "02.3": WRONG_2_3, "02.4": WRONG_2_4}
-
-
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        pytest.param(name, a, id=f"{name} {how}")
-        for name, answers in RIGHT.items()
-        for how, a in answers.items()
-    ],
-)
-def test_a_right_answer_is_accepted_however_it_is_written(name, answer, capsys):
-    check(name, answer)
-    assert capsys.readouterr().out.startswith(f"Right. Exercise {name.lstrip('0')}")
-
-
-@pytest.mark.parametrize(
-    ("name", "answer", "reason"),
-    [
-        pytest.param(name, *a, id=f"{name} {how}")
-        for name, answers in WRONG.items()
-        for how, a in answers.items()
-    ],
-)
-def test_a_wrong_answer_is_told_why(name, answer, reason):
-    with pytest.raises(CheckFailed, match=reason):
-        check(name, answer)
 
 
 def test_the_numbers_of_a_right_answer_are_those_of_the_closed_forms(capsys):

@@ -425,32 +425,6 @@ RIGHT = {"05.1": RIGHT_5_1, "05.2": RIGHT_5_2, "05.3": RIGHT_5_3, "05.4": RIGHT_
 WRONG = {"05.1": WRONG_5_1, "05.2": WRONG_5_2, "05.3": WRONG_5_3, "05.4": WRONG_5_4}
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        pytest.param(name, a, id=f"{name} {how}")
-        for name, answers in RIGHT.items()
-        for how, a in answers.items()
-    ],
-)
-def test_a_right_answer_is_accepted_however_it_is_written(name, answer, capsys):
-    check(name, answer)
-    assert capsys.readouterr().out.startswith(f"Right. Exercise {name.lstrip('0')}")
-
-
-@pytest.mark.parametrize(
-    ("name", "answer", "reason"),
-    [
-        pytest.param(name, *a, id=f"{name} {how}")
-        for name, answers in WRONG.items()
-        for how, a in answers.items()
-    ],
-)
-def test_a_wrong_answer_is_told_why(name, answer, reason):
-    with pytest.raises(CheckFailed, match=reason):
-        check(name, answer)
-
-
 def test_a_values_list_without_its_weights_is_no_dictionary():
     def run(*arguments):
         values, differences = sweep()(*arguments)
@@ -467,8 +441,10 @@ def test_the_witness_reads_every_spot():
     assert -1 <= images.min() < images.max() <= 1
     assert torch.equal(brightest(images), labels)
     corners = images[:4].mean((1,))
+    # The faintest spot has the mean 2 * 0.6 * 3.8 / 9 - 1; its nine pixels have noise of 0.05 each.
+    faintest = 2 * 0.6 * 3.8 / 9 - 1 - 5 * 0.05 / 3
     assert [
-        corners[k][rows, columns].mean() > -0.5
+        corners[k][rows, columns].mean() > faintest
         for k, (rows, columns) in enumerate(
             (
                 (slice(3), slice(3)),
