@@ -177,6 +177,22 @@ def close(value: float | Tensor, expected: float | Tensor) -> bool:
     return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
+def gradient_in(cost: Tensor, net: nn.Module) -> Tensor | None:
+    """Return the gradient in all the net's weights, as one vector; None if nothing reaches them."""
+    if not cost.requires_grad:
+        return None
+    weights = list(net.parameters())
+    parts = torch.autograd.grad(cost, weights, retain_graph=True, allow_unused=True)
+    if all(part is None for part in parts):
+        return None
+    return torch.cat(
+        [
+            (torch.zeros_like(w) if part is None else part).flatten()
+            for w, part in zip(weights, parts, strict=True)
+        ]
+    )
+
+
 def compare(
     found: float | Tensor,
     right: float | Tensor,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import instance_norm, one_hot, softplus
 
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, close, compare, kind
+from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, close, compare, gradient_in, kind
 
 # 5.1: who is told the label ----------------------------------------------------------------------------
 
@@ -129,22 +129,6 @@ def _two_costs(answer: Answer, *arguments: Any) -> tuple[Tensor, Tensor]:
     return found[0].squeeze(), found[1].squeeze()
 
 
-def _gradient(cost: Tensor, net: nn.Module) -> Tensor | None:
-    """Return the gradient in all the net's weights, as one vector; None if nothing reaches them."""
-    if not cost.requires_grad:
-        return None
-    weights = list(net.parameters())
-    parts = torch.autograd.grad(cost, weights, retain_graph=True, allow_unused=True)
-    if all(part is None for part in parts):
-        return None
-    return torch.cat(
-        [
-            (torch.zeros_like(w) if part is None else part).flatten()
-            for w, part in zip(weights, parts, strict=True)
-        ]
-    )
-
-
 def _same(found: Tensor | None, wanted: Tensor | None) -> bool:
     return found is not None and wanted is not None and close(found, wanted)
 
@@ -206,17 +190,17 @@ def _check_two_costs(answer: Answer, n: int) -> None:
         seen=f"{seen}G's cost: ",
         otherwise="G wants D to take its images, with the label they were asked for, as real.",
     )
-    if _gradient(d, G) is not None:
+    if gradient_in(d, G) is not None:
         raise CheckFailed(
             "The values are right, but D's cost has a gradient in G's weights: it lacks a detach."
         )
-    found_d, found_g = _gradient(d, D), _gradient(g, G)
+    found_d, found_g = gradient_in(d, D), gradient_in(g, G)
     if found_g is None:
         raise CheckFailed(
             "The values are right, but G's cost has no gradient in G's weights, so G would never learn: "
             "look for a detach or a no_grad on the way from G's weights to its cost."
         )
-    wanted_d, wanted_g = _gradient(real_part + fake_part, D), _gradient(deceived, G)
+    wanted_d, wanted_g = gradient_in(real_part + fake_part, D), gradient_in(deceived, G)
     if not (_same(found_d, wanted_d) and _same(found_g, wanted_g)):
         raise CheckFailed(
             "The values are right, but a gradient is not: a part of a cost is cut off from its player; "
@@ -385,7 +369,7 @@ def _check_modulation(answer: Answer, function: Callable[..., Any], shape: tuple
         otherwise="Check mean and deviation of the normalised features of one channel of one image first.",
     )
     for name, net in (("gamma", gamma), ("beta", beta)):
-        if _gradient(found.sum() if found.requires_grad else found, net) is None:
+        if gradient_in(found.sum() if found.requires_grad else found, net) is None:
             raise CheckFailed(
                 f"The values are right, but no gradient reaches the weights of {name}, so it would never "
                 "learn: look for a detach or a no_grad."

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, softplus
 
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, close, compare, kind
+from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, close, compare, gradient_in, kind
 
 # 8.1: K classes and one more ---------------------------------------------------------------------------
 
@@ -289,22 +289,6 @@ class _Maker(nn.Module):
         return (self.of_class(k) + self.of_noise(z)).tanh().view(-1, 1, 4, 4)
 
 
-def _gradient(cost: Tensor, net: nn.Module) -> Tensor | None:
-    """Return the gradient in all the net's weights, as one vector; None if nothing reaches them."""
-    if not cost.requires_grad:
-        return None
-    weights = list(net.parameters())
-    parts = torch.autograd.grad(cost, weights, retain_graph=True, allow_unused=True)
-    if all(part is None for part in parts):
-        return None
-    return torch.cat(
-        [
-            (torch.zeros_like(w) if part is None else part).flatten()
-            for w, part in zip(weights, parts, strict=True)
-        ]
-    )
-
-
 def _check_players(answer: Answer) -> str:
     function = answer.function("costs")
     for sizes in ((4, 7, 5), (9, 3, 6)):
@@ -440,12 +424,12 @@ WHY_NOT = {
 def _check_reach(costs: dict[str, Tensor], nets: dict[str, nn.Module], wanted: dict[str, Tensor]) -> None:
     """Hold whose weights feel which cost against the rules, and the movers' gradients too."""
     for (mover, other), why in WHY_NOT.items():
-        if _gradient(costs[mover], nets[other]) is not None:
+        if gradient_in(costs[mover], nets[other]) is not None:
             raise CheckFailed(
                 f"The values are right, but {mover}'s cost has a gradient in {other}'s weights. {why}"
             )
     for mover, cost in costs.items():
-        found, right = _gradient(cost, nets[mover]), _gradient(wanted[mover], nets[mover])
+        found, right = gradient_in(cost, nets[mover]), gradient_in(wanted[mover], nets[mover])
         if found is None:
             raise CheckFailed(
                 f"The values are right, but {mover}'s cost has no gradient in {mover}'s own weights: look "
