@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +24,7 @@ EXERCISES: dict[str, Exercise] = {
 }
 
 
-def check(name: str, answer: Any) -> None:
+def check(name: str, answer: Any, *, seed: int = 0) -> None:
     """Say whether ``answer`` solves exercise ``name``: print a line that starts with "Right", or raise.
 
     Random numbers are seeded during the check and left as they were. What the answer prints is cut after
@@ -36,6 +37,9 @@ def check(name: str, answer: Any) -> None:
         Chapter and number, for example ``"04.1"``.
     answer : object
         What the exercise asks for: a function, a network, a dictionary.
+    seed : int
+        Of the random numbers, from 0 to :math:`2^{32} - 1`. Another one makes other inputs, where a check draws
+        any: what a hidden test does.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def check(name: str, answer: Any) -> None:
     """
     exercise = _find(name)
     title = _title(name)
-    with examined(title):
+    with examined(title, seed):
         right = exercise.check(Answer(answer, title))
     print(f"Right. {title}: {right}")
     _keep(name)
@@ -109,6 +113,8 @@ def _solved() -> set[str]:
 
 def _keep(name: str) -> None:
     """Note that an exercise is solved; a verdict must not fail because a file cannot be written."""
+    if os.environ.get("NBGRADER_EXECUTION") == "autograde":
+        return  # who runs it is not who solved it
     try:
         solved = sorted(_solved() | {name})
         with replacing(kept()) as partial:

@@ -250,21 +250,21 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def examined(title: str) -> Iterator[None]:
+def examined(title: str, seed: int = 0) -> Iterator[None]:
     """Run a check: few lines of output, seeded random numbers, limited time."""
     # The time limit is innermost, so that no late alarm can interrupt the others' clearing up.
-    with _few_lines(), _seeded(), _time_limit(title):
+    with _few_lines(), _seeded(seed), _time_limit(title):
         yield
 
 
 @contextmanager
-def _seeded() -> Iterator[None]:
+def _seeded(seed: int) -> Iterator[None]:
     # The global states are what an answer may draw from.
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(0)
-        random.seed(0)
-        np.random.seed(0)  # noqa: NPY002
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
         try:
             yield
         finally:

@@ -22,6 +22,7 @@ from medgan_course.writing import replacing
 
 Notebook = dict[str, Any]
 
+CHECKED = re.compile(r"^check\(", re.MULTILINE)
 _MARKER = re.compile(r"^(?P<indent>\s*)### (?P<what>BEGIN|END) (?P<block>SOLUTION|HIDDEN TESTS)(?P<task>.*)$")
 _TASK = re.compile(r"^\s*(?P<number>\d+\.\d+): (?P<text>\S.*)$")
 
@@ -72,46 +73,67 @@ def student_version(path: Path) -> str:
     CourseError
         If it is no notebook or has malformed markers; the message names the notebook and the cell.
     """
+    notebook = handed_out(path)
+    open_stubs = False
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            where = f"{path.parent.name}/{path.name}, cell {cell.get('id', 'without an id')}"
+            cell["source"], emptied = without_solutions(cell["source"], where)
+            open_stubs |= emptied
+            if open_stubs and CHECKED.search(cell["source"]):
+                cell["metadata"]["tags"] = [*cell["metadata"].get("tags", []), "raises-exception"]
+    notebook["cells"].append(
+        {
+            "cell_type": "markdown",
+            "id": "to-the-solutions",
+            "metadata": {},
+            "source": f"When you have tried: [the solutions](../solutions/{path.name}).",
+        }
+    )
+    return as_text(notebook)
+
+
+def handed_out(path: Path) -> Notebook:
+    """Return the cells of the solution at ``path`` that students get as well, before any is emptied.
+
+    Raises
+    ------
+    CourseError
+        If it is no notebook.
+    """
     try:
         notebook: Notebook = json.loads(path.read_text("utf-8"))
         cells = [
             cell | {"source": "".join(cell["source"]), "metadata": dict(cell["metadata"])}
             for cell in notebook["cells"]
+            if "solution-only" not in cell["metadata"].get("tags", [])
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CourseError(
             f"{path} is no notebook that can be read ({error!r}): restore it with git."
         ) from error
-    open_stubs = False
-    kept = []
-    for number, cell in enumerate(cells, start=1):
-        tags = cell["metadata"].get("tags", [])
-        if "solution-only" in tags:
-            continue
+    for cell in cells:
         if cell["cell_type"] == "code":
-            where = f"{path.parent.name}/{path.name}, cell {number} ({cell.get('id', 'without an id')})"
-            cell["source"], emptied = _without_solutions(cell["source"], where)
-            open_stubs |= emptied
-            if open_stubs and re.search(r"^check\(", cell["source"], re.MULTILINE):
-                cell["metadata"]["tags"] = [*tags, "raises-exception"]
             cell |= {"outputs": [], "execution_count": None}
         if cell["cell_type"] == "markdown":
             cell["source"] = re.sub(r"\A# Solutions\b", "# Exercises", cell["source"])
-        kept.append(cell | {"source": cell["source"].splitlines(keepends=True)})
-    kept.append(
-        {
-            "cell_type": "markdown",
-            "id": "to-the-solutions",
-            "metadata": {},
-            "source": [f"When you have tried: [the solutions](../solutions/{path.name})."],
-        }
-    )
-    # The form in which Jupyter itself saves, so that opening and saving changes nothing.
-    return json.dumps(notebook | {"cells": kept}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return notebook | {"cells": cells}
 
 
-def _without_solutions(source: str, where: str) -> tuple[str, bool]:
-    """Return a code cell without solutions and hidden tests, and whether a solution was taken out."""
+def as_text(notebook: Notebook) -> str:
+    """Return the text of a notebook's file, as Jupyter saves it, so that opening and saving change nothing."""
+    cells = [cell | {"source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
+    return json.dumps(notebook | {"cells": cells}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def without_solutions(source: str, where: str) -> tuple[str, bool]:
+    """Return a code cell without solutions and hidden tests, and whether a solution was taken out.
+
+    Raises
+    ------
+    CourseError
+        If a marker is malformed; the message starts with ``where``.
+    """
     lines: list[str] = []
     inside: str | None = None
     emptied = False

@@ -153,7 +153,7 @@ def test_a_malformed_marker_is_named_with_notebook_and_cell(course, source, reas
     root = course(markdown("first"), code(source, id="bad-cell"))
     with pytest.raises(CourseError) as failure:
         build(root)
-    assert "solutions/04_x.ipynb, cell 2 (bad-cell): " in str(failure.value)
+    assert "solutions/04_x.ipynb, cell bad-cell: " in str(failure.value)
     assert reason in str(failure.value)
     assert not (root / "exercises").exists()
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from medgan_course import exercises
 from medgan_course.errors import CourseError
@@ -72,3 +73,18 @@ def test_a_home_that_cannot_be_written_costs_no_verdict(tmp_path, monkeypatch, c
 
 def test_every_chapter_of_the_exercises_has_a_row():
     assert [each[0] for each in progress().rows] == sorted({name[:2] for name in EXERCISES})
+
+
+def test_who_grades_has_solved_nothing(progress_file, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    check(SOLVED, 42)
+    assert not progress_file.exists()
+
+
+def test_another_seed_asks_with_other_numbers(monkeypatch):
+    drawn = []
+    draw = Exercise(lambda answer: drawn.append(torch.rand(()).item()) or "it draws.", ("a", "b", "c"))
+    monkeypatch.setitem(EXERCISES, SOLVED, draw)
+    for seed in (0, 0, 7):
+        check(SOLVED, None, seed=seed)
+    assert drawn[0] == drawn[1] != drawn[2]
