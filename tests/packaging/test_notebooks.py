@@ -51,10 +51,13 @@ def test_it_runs_in_any_python_kernel(notebook):
 
 def test_outputs_are_stored_only_where_they_are_compared(notebook):
     for cell in code_cells(notebook):
-        # nbval compares a stored output only where the cell has been counted as executed.
-        if "nbval-check-output" not in cell.metadata.get("tags", []):
-            assert cell.execution_count is None
+        if "nbval-check-output" in cell.metadata.get("tags", []):
+            # nbval takes any output for right if none was stored, or the cell never counted as executed.
+            stored = cell.outputs and cell.execution_count
+            assert stored, f"cell {cell.id} is to be compared, but has no output"
+        else:
             assert not cell.outputs, f"cell {cell.id} has outputs: strip them with nbstripout"
+            assert cell.execution_count is None
 
 
 def test_it_names_no_folder_of_one_machine(notebook):
