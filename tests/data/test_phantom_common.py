@@ -1,5 +1,7 @@
 """What all phantom families share: numbers that belong to a subject, smooth fields, painting, counting."""
 
+import threading
+
 import pytest
 import torch
 
@@ -184,13 +186,40 @@ def test_what_is_asked_for_comes_back_as_lists():
             common.numbered(labels, first)
 
 
-def test_a_few_are_computed_at_a_time():
-    extent = torch.tensor([0.1, 0.2, 0.3])
-    parts = list(asked((5, 6, 7), labels=[1, 0, 1]).parts(2, extent, None))
-    assert [own.numbers.tolist() for own, *_ in parts] == [[5, 6], [7]]
-    assert [labels.tolist() for _, labels, *_ in parts] == [[1, 0], [1]]
-    assert torch.equal(torch.cat([mine for _, _, mine, _ in parts]), extent)
-    assert {nothing for *_, nothing in parts} == {None}
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_a_few_are_computed_at_a_time(threads):
+    extent, who = torch.tensor([0.1, 0.2, 0.3]), []
+
+    def draw(own, labels, mine, nothing, size):
+        who.append((threading.get_ident(), torch.get_num_threads(), nothing, size))
+        return own.numbers.tolist(), labels.tolist(), mine
+
+    parts = asked((5, 6, 7), labels=[1, 0, 1]).in_parts(draw, 2, extent, None, size=9)
+    assert [numbers for numbers, *_ in parts] == [[5, 6], [7]]
+    assert [labels for _, labels, _ in parts] == [[1, 0], [1]]
+    assert torch.equal(torch.cat([mine for *_, mine in parts]), extent)
+    # One thread a part, in the calling thread if there is but one; nothing has changed afterwards.
+    assert {one[1:] for one in who} == {(1, None, 9)}
+    assert (threading.get_ident() in {one[0] for one in who}) == (threads == 1)
+    asked((5, 6), labels=[1, 0]).in_parts(draw, 2, extent[:2], None, size=9)
+    assert who[-1] == (threading.get_ident(), 1, None, 9)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_part_that_fails_is_heard_of(threads):
+    def draw(own, labels):
+        raise CourseError(f"no {own.numbers.tolist()}")
+
+    with pytest.raises(CourseError, match=r"no \[0\]"):
+        asked(range(5)).in_parts(draw, 1)
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize(

@@ -139,56 +139,58 @@ def phantoms(
     )  # fmt: skip
     breathing = within("breathing", breathing, 0, MAX_BREATHING, "mm, beyond which the field would fold")
     fov = within("fov", fov, 40, FOV, "mm")
-    span = (HEIGHT, fov, fov)[-dim:]
-    parts = []
-    for own, kind in asked.parts(CHUNK[dim]):
-        side = size * max(2, fineness(size, FINE[dim]))
-        person = _person(own, kind if region == "pelvis" and labels is not None else None)
-        if region == "pelvis":
-            kind = person.female.flatten().long()
-        low, high = REGIONS[region]
-        level = (
-            own.stream(2).uniform(low, high) if dim == 2 else torch.full_like(person.size, (low + high) / 2)
-        )
-        planes = size if dim == 3 else 1
-        x, y, z = _positions(side, planes * (THIN if dim == 3 else 1), fov, HEIGHT, own.device)
-        shift = _breathed(x, y, breathing, dim)
-        x, y, z = x + shift[0], y + shift[1], level + (z if dim == 3 else 0.0)
-        z = z + shift[2] if dim == 3 else z
-        lesions, size_of = _lesions(own.stream(3), person, level, kind, region == "abdomen")
-        painted = _trunk(own, person, x, y, z, lesions, side, span)
-        tissues = _shares(painted, size)
-        at_rest = _positions(size, planes, fov, HEIGHT, own.device)
-        # In pixels, along the image's axes: planes go down, rows go down, columns to the right.
-        wide = fov / size
-        steps = (wide, wide, -HEIGHT / size)
-        along = _breathed(at_rest[0], at_rest[1], breathing, dim)
-        moved = torch.stack([u / step for u, step in zip(along, steps, strict=False)][::-1])
-        moved = moved.view(dim, *[1] * (dim - 2), size, size).expand(len(own), dim, *[size] * dim)
-        parts.append(
-            Phantoms(
-                images=_images(own, person, tissues, asked.contrasts, size, span),
-                scales={name: CT_SCALE if name == "ct" else maximum(name) for name in asked.contrasts},
-                tissue_names=TISSUES,
-                tissues=tissues,
-                lesion=tissues[:, POOL : CYST + 1].sum(dim=1, keepdim=True) >= 0.5,
-                lesion_columns=LESION_COLUMNS,
-                lesions=lesions,
-                labels=kind,
-                severity=size_of,
-                facts={
-                    "level": level.flatten(),
-                    "sex": person.female.flatten().long(),
-                    "stature": person.size.flatten(),
-                    "fat": person.fat.flatten(),
-                    "enhancement": person.dose.flatten(),
-                    "displacement": moved,
-                },
-                subject=own.numbers,
-                seed=seed,
-            )
-        )
-    return Phantoms.joined(parts)
+    return asked.phantoms(
+        _part, CHUNK[dim], fov=fov, region=region, breathing=breathing, sexed=labels is not None
+    )
+
+
+def _part(
+    own: Subjects, labels: Tensor, size: int, contrasts: Sequence[str],
+    fov: float, region: str, breathing: float, sexed: bool,
+) -> Phantoms:  # fmt: skip
+    dim, span = own.dim, (HEIGHT, fov, fov)[-own.dim :]
+    side = size * max(2, fineness(size, FINE[dim]))
+    pelvis = region == "pelvis"
+    person = _person(own, labels if pelvis and sexed else None)
+    kind = person.female.flatten().long() if pelvis else labels
+    low, high = REGIONS[region]
+    level = own.stream(2).uniform(low, high) if dim == 2 else torch.full_like(person.size, (low + high) / 2)
+    planes = size if dim == 3 else 1
+    x, y, z = _positions(side, planes * (THIN if dim == 3 else 1), fov, HEIGHT, own.device)
+    shift = _breathed(x, y, breathing, dim)
+    x, y, z = x + shift[0], y + shift[1], level + (z if dim == 3 else 0.0)
+    z = z + shift[2] if dim == 3 else z
+    lesions, size_of = _lesions(own.stream(3), person, level, kind, not pelvis)
+    painted = _trunk(own, person, x, y, z, lesions, side, span)
+    tissues = _shares(painted, size)
+    at_rest = _positions(size, planes, fov, HEIGHT, own.device)
+    # In pixels, along the image's axes: planes go down, rows go down, columns to the right.
+    wide = fov / size
+    steps = (wide, wide, -HEIGHT / size)
+    along = _breathed(at_rest[0], at_rest[1], breathing, dim)
+    moved = torch.stack([u / step for u, step in zip(along, steps, strict=False)][::-1])
+    moved = moved.view(dim, *[1] * (dim - 2), size, size).expand(len(own), dim, *[size] * dim)
+    return Phantoms(
+        images=_images(own, person, tissues, contrasts, size, span),
+        scales={name: CT_SCALE if name == "ct" else maximum(name) for name in contrasts},
+        tissue_names=TISSUES,
+        tissues=tissues,
+        lesion=tissues[:, POOL : CYST + 1].sum(dim=1, keepdim=True) >= 0.5,
+        lesion_columns=LESION_COLUMNS,
+        lesions=lesions,
+        labels=kind,
+        severity=size_of,
+        facts={
+            "level": level.flatten(),
+            "sex": person.female.flatten().long(),
+            "stature": person.size.flatten(),
+            "fat": person.fat.flatten(),
+            "enhancement": person.dose.flatten(),
+            "displacement": moved,
+        },
+        subject=own.numbers,
+        seed=own.seed,
+    )
 
 
 # Crops around one organ, for the Organ sets of MedMNIST
@@ -232,34 +234,34 @@ def render_organs(
     asked = checked(
         "trunk", numbered(labels, first), size=size, seed=seed, labels=labels, classes=classes, dim=dim
     )
+    return torch.cat(asked.in_parts(_crops, CHUNK[dim], size=size, classes=classes, plane=plane))
+
+
+def _crops(own: Subjects, labels: Tensor, size: int, classes: Sequence[str], plane: str) -> Tensor:
+    dim, fov = own.dim, 200.0
     side = size * max(2 if dim == 2 else 1, fineness(size, 84 if dim == 2 else 28))
-    fov = 200.0
     span = (fov,) * dim
-    images = []
-    for own, kinds in asked.parts(CHUNK[dim]):
-        chunk = [classes[kind] for kind in kinds.tolist()]
-        person = _person(own, None)
-        place = own.stream(2)
-        shape = (-1, *[1] * dim)
-        centre = [torch.tensor([ORGANS[name][0][axis] for name in chunk]).view(shape) for axis in range(3)]
-        zoom = torch.tensor([ORGANS[name][1] / fov for name in chunk]).view(shape) * place.uniform(0.85, 1.2)
-        cx, cy, cz = (
-            (at + place.uniform(-12, 12)) * person.size for at in centre
-        )  # slices lie anywhere near the organ's middle
-        across, down, deep = _positions(side, size, fov, fov, None)
-        if dim == 3:
-            x, y, z = cx + zoom * across, cy + zoom * down, cz + zoom * deep
-        elif plane == "axial":
-            x, y, z = cx + zoom * across, cy + zoom * down, cz
-        elif plane == "coronal":
-            x, y, z = cx + zoom * across, cy, cz - zoom * down
-        else:
-            x, y, z = cx, cy + zoom * across, cz - zoom * down
-        none = torch.zeros(len(own), MAX_LESIONS, len(LESION_COLUMNS))
-        painted = _trunk(own, person, x, y, z, none, side, span, zoom=zoom)
-        tissues = _shares(painted, size)
-        images.append(bytes_of(_images(own, person, tissues, ("ct",), size, span)["ct"]))
-    return torch.cat(images)
+    chunk = [classes[kind] for kind in labels.tolist()]
+    person = _person(own, None)
+    place = own.stream(2)
+    shape = (-1, *[1] * dim)
+    centre = [torch.tensor([ORGANS[name][0][axis] for name in chunk]).view(shape) for axis in range(3)]
+    zoom = torch.tensor([ORGANS[name][1] / fov for name in chunk]).view(shape) * place.uniform(0.85, 1.2)
+    # Slices lie anywhere near the organ's middle.
+    cx, cy, cz = ((at + place.uniform(-12, 12)) * person.size for at in centre)
+    across, down, deep = _positions(side, size, fov, fov, None)
+    if dim == 3:
+        x, y, z = cx + zoom * across, cy + zoom * down, cz + zoom * deep
+    elif plane == "axial":
+        x, y, z = cx + zoom * across, cy + zoom * down, cz
+    elif plane == "coronal":
+        x, y, z = cx + zoom * across, cy, cz - zoom * down
+    else:
+        x, y, z = cx, cy + zoom * across, cz - zoom * down
+    none = torch.zeros(len(own), MAX_LESIONS, len(LESION_COLUMNS))
+    painted = _trunk(own, person, x, y, z, none, side, span, zoom=zoom)
+    tissues = _shares(painted, size)
+    return bytes_of(_images(own, person, tissues, ("ct",), size, span)["ct"])
 
 
 AGENT = ("without contrast medium", "with contrast medium")
@@ -278,32 +280,34 @@ def render_levels(labels: Sequence[int], *, size: int, seed: int, first: int = 0
         float32 ``(N, 2)``: mm from one pixel to the next; fields of view are 320 to 440 mm wide.
     """
     asked = checked("trunk", numbered(labels, first), size=size, seed=seed, labels=labels, classes=AGENT)
+    images, spacing = zip(*asked.in_parts(_levels, CHUNK[2], size=size), strict=True)
+    return torch.cat(images), torch.cat(spacing)
+
+
+def _levels(own: Subjects, labels: Tensor, size: int) -> tuple[Tensor, Tensor]:
     widest = 440.0
     side = size * max(2, fineness(size, FINE[2]))
-    images, spacing = [], []
-    for own, kinds in asked.parts(CHUNK[2]):
-        person = _person(own, None)
-        place = own.stream(2)
-        # Three in four show the lungs.
-        level = torch.where(place.uniform(0, 1) < 0.75, place.uniform(85, 165), place.uniform(-20, 85))
-        zoom = place.uniform(320, widest) / widest
-        x, y, _ = _positions(side, 1, widest, HEIGHT, None)
-        none = torch.zeros(len(own), MAX_LESIONS, len(LESION_COLUMNS))
-        painted = _trunk(own, person, zoom * x, zoom * y, level, none, side, (widest, widest), zoom=zoom)
-        tissues = _shares(painted, size)
-        dose = person.dose * kinds.view(-1, 1, 1)
-        hu = _hounsfield(own.stream(40), dose, tissues, size, (widest, widest))[:, 0]
-        # The couch below the back: two shells of a curved board.
-        x, y, _ = _positions(size, 1, widest, HEIGHT, None)
-        x, y, outside = zoom * x, zoom * y, tissues[:, AIR]
-        lowest = torch.where(outside < 0.5, y, -widest).amax(dim=(1, 2), keepdim=True)
-        below = y - lowest - place.uniform(2, 10) + place.uniform(20, 70) * (x / 200) ** 2
-        thick = place.uniform(18, 40)
-        board = bump(below / 2.5) + bump((below - thick) / 2.5)
-        hu = hu + place.uniform(300, 900) * board * outside * (x.abs() < 210)
-        images.append(hu.round().clamp(-1024, 3071).to(torch.int16))
-        spacing.append((zoom * widest / size).view(-1, 1).expand(-1, 2))
-    return torch.cat(images), torch.cat(spacing)
+    person = _person(own, None)
+    place = own.stream(2)
+    # Three in four show the lungs.
+    level = torch.where(place.uniform(0, 1) < 0.75, place.uniform(85, 165), place.uniform(-20, 85))
+    zoom = place.uniform(320, widest) / widest
+    x, y, _ = _positions(side, 1, widest, HEIGHT, None)
+    none = torch.zeros(len(own), MAX_LESIONS, len(LESION_COLUMNS))
+    painted = _trunk(own, person, zoom * x, zoom * y, level, none, side, (widest, widest), zoom=zoom)
+    tissues = _shares(painted, size)
+    dose = person.dose * labels.view(-1, 1, 1)
+    hu = _hounsfield(own.stream(40), dose, tissues, size, (widest, widest))[:, 0]
+    # The couch below the back: two shells of a curved board.
+    x, y, _ = _positions(size, 1, widest, HEIGHT, None)
+    x, y, outside = zoom * x, zoom * y, tissues[:, AIR]
+    lowest = torch.where(outside < 0.5, y, -widest).amax(dim=(1, 2), keepdim=True)
+    below = y - lowest - place.uniform(2, 10) + place.uniform(20, 70) * (x / 200) ** 2
+    thick = place.uniform(18, 40)
+    board = bump(below / 2.5) + bump((below - thick) / 2.5)
+    hu = hu + place.uniform(300, 900) * board * outside * (x.abs() < 210)
+    spacing = (zoom * widest / size).view(-1, 1).expand(-1, 2)
+    return hu.round().clamp(-1024, 3071).to(torch.int16), spacing
 
 
 # Tissue shares to signal

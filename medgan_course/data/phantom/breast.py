@@ -86,7 +86,7 @@ def phantoms(
         "breast", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
         contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
-    return Phantoms.joined([_part(own, kinds, size, asked.contrasts) for own, kinds in asked.parts(CHUNK)])
+    return asked.phantoms(_part, CHUNK)
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:

@@ -116,8 +116,8 @@ KIDNEY = (
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
     """Compute what stands in for BloodMNIST: a cell for each label."""
     asked = checked("cell", numbered(labels, first), size=size, seed=seed, labels=labels, classes=CLASSES)
-    parts = asked.parts(CHUNK, torch.full((len(asked),), WIDTH))
-    return torch.cat([_smear(own, kinds, width, (0.97, 0.90, 0.86), size) for own, kinds, width in parts])
+    widths = torch.full((len(asked),), WIDTH)
+    return torch.cat(asked.in_parts(_smear, CHUNK, widths, white=(0.97, 0.90, 0.86), size=size))
 
 
 def render_smear(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
@@ -133,14 +133,15 @@ def render_smear(labels: Sequence[int], *, size: int, seed: int, first: int = 0)
         kind = (RED, int((edges < which).sum()), PLATELET)[label]
         kinds.append(kind)
         widths.append((9.6, 2.5 * BLOOD[min(kind, PLATELET)].radius, 4.6)[label] * (0.92 + 0.22 * how))
-    parts = replace(asked, labels=kinds).parts(CHUNK, torch.tensor(widths))
-    return torch.cat([_smear(own, which, width, (0.82, 0.83, 0.81), size) for own, which, width in parts])
+    asked = replace(asked, labels=kinds)
+    white = (0.82, 0.83, 0.81)
+    return torch.cat(asked.in_parts(_smear, CHUNK, torch.tensor(widths), white=white, size=size))
 
 
 def render_kidney(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:
     """Compute what stands in for TissueMNIST: a nucleus for each label."""
     asked = checked("nucleus", numbered(labels, first), size=size, seed=seed, labels=labels, classes=NUCLEI)
-    return torch.cat([_kidney(own, kinds, size) for own, kinds in asked.parts(CHUNK)])
+    return torch.cat(asked.in_parts(_kidney, CHUNK, size=size))
 
 
 def _soft(inside: Tensor, edge: Tensor | float) -> Tensor:

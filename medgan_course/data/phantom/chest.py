@@ -13,6 +13,7 @@ down), depths and path lengths in cm.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ FINDINGS = (
     "atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax",
     "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia",
 )  # fmt: skip
+PNEUMONIA = FINDINGS.index("pneumonia")
 
 ENERGY = 60  # keV
 PHOTONS = 20_000.0  # per pixel at 64 px, before the patient
@@ -88,12 +90,11 @@ def phantoms(
         raise CourseError("Both labels and findings are given: leave one of them out.")
     if findings is None:
         rows = torch.zeros(len(asked), len(FINDINGS), dtype=torch.long)
-        rows[:, FINDINGS.index("pneumonia")] = torch.tensor(asked.labels)
+        rows[:, PNEUMONIA] = torch.tensor(asked.labels)
     else:
         rows = _rows(findings, len(asked))
-    return Phantoms.joined(
-        [_part(own, found, size, asked.contrasts) for own, _, found in asked.parts(CHUNK, rows)]
-    )
+        asked = replace(asked, labels=rows[:, PNEUMONIA].tolist())
+    return asked.phantoms(_part, CHUNK, rows)
 
 
 def _rows(findings: Iterable[Iterable[int]], n: int) -> Tensor:
@@ -118,7 +119,7 @@ def render_findings(labels: Sequence[Sequence[int]], *, size: int, seed: int, fi
     return bytes_of(made.images["xray"])
 
 
-def _part(own: Subjects, findings: Tensor, size: int, contrasts: Sequence[str]) -> Phantoms:
+def _part(own: Subjects, labels: Tensor, findings: Tensor, size: int, contrasts: Sequence[str]) -> Phantoms:
     n, uniform, device = len(own), own.uniform, own.device
     # Ribs are thinner than a pixel of a small image: it is the average of a finer one, as on a detector.
     factor = 1 if size >= 48 else 2
@@ -164,7 +165,7 @@ def _part(own: Subjects, findings: Tensor, size: int, contrasts: Sequence[str]) 
         lesion=lesion,
         lesion_columns=LESION_COLUMNS,
         lesions=lesion_rows(area > 0, *centres, area / lung[:, None]),
-        labels=findings[:, FINDINGS.index("pneumonia")],
+        labels=labels,
         severity=(opacity[:, 0].sum(dim=(1, 2)) / lung).clamp(0, 1),
         subject=own.numbers,
         seed=own.seed,

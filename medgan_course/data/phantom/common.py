@@ -51,11 +51,12 @@ import hashlib
 import math
 import operator
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -66,6 +67,9 @@ from medgan_course.errors import CourseError, did_you_mean
 
 LEAST = 16  # pixels a side
 LABELS = -1  # the stream of random numbers from which classes are drawn
+THREADS = 8  # at most: beyond, they wait for each other's Python
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +167,8 @@ class Asked:
     ----------
     numbers : list of int
         The subjects.
+    size : int
+        Image side in pixels.
     seed : int
         Seed of the population.
     labels : list of int
@@ -176,6 +182,7 @@ class Asked:
     """
 
     numbers: list[int]
+    size: int
     seed: int
     labels: list[int]
     contrasts: tuple[str, ...]
@@ -185,16 +192,52 @@ class Asked:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def parts(self, count: int, *others: Tensor | None) -> Iterator[tuple[Any, ...]]:
-        """Yield ``count`` subjects at a time, their labels int64 ``(n,)``, and their rows of ``others``.
+    def phantoms(
+        self, draw: Callable[..., Phantoms], count: int, *others: Tensor | None, **options: Any
+    ) -> Phantoms:
+        """Return what :meth:`in_parts` gives as one, with size and contrasts among the ``options``."""
+        parts = self.in_parts(draw, count, *others, size=self.size, contrasts=self.contrasts, **options)
+        return Phantoms.joined(parts)
 
-        A few at a time, because their maps then stay in a core's cache. What is None stays None.
+    def in_parts(
+        self, draw: Callable[..., Part], count: int, *others: Tensor | None, **options: Any
+    ) -> list[Part]:
+        """Return ``draw(own, labels, *others, **options)`` of every ``count`` subjects, in their order.
+
+        A few at a time, because their maps then stay in a core's cache. These are too small to be shared out
+        among threads; where PyTorch has several on the CPU, each computes parts of its own.
+
+        Parameters
+        ----------
+        draw : callable
+            Takes the numbers of some subjects, their labels int64 ``(n,)`` and their rows of ``others``.
+        count : int
+            Subjects at a time.
+        others : Tensor or None
+            A row for each subject; what is None stays None.
+        options
+            What holds for all of them.
         """
         rows = (torch.tensor(self.labels), *others)
-        for start in range(0, len(self), count):
-            part = slice(start, start + count)
-            own = Subjects(self.numbers[part], self.seed, dim=self.dim, device=self.device)
-            yield own, *(None if one is None else one[part].to(own.device) for one in rows)
+
+        def part(start: int) -> Part:
+            few = slice(start, start + count)
+            own = Subjects(self.numbers[few], self.seed, dim=self.dim, device=self.device)
+            return draw(own, *(None if one is None else one[few].to(own.device) for one in rows), **options)
+
+        starts = range(0, len(self), count)
+        if torch.device(self.device or "cpu").type != "cpu":
+            return [part(start) for start in starts]
+        threads = torch.get_num_threads()
+        at_once = min(threads, len(starts), THREADS)
+        try:
+            torch.set_num_threads(1)
+            if at_once == 1:
+                return [part(start) for start in starts]
+            with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return list(pool.map(part, starts))
+        finally:
+            torch.set_num_threads(threads)
 
 
 def checked(
@@ -271,7 +314,7 @@ def checked(
             raise CourseError(
                 f"The {what} phantom has no contrast {name!r}: {did_you_mean(str(name), known)}"
             )
-    return Asked(numbers, seed, kinds, chosen, dim, device)
+    return Asked(numbers, size, seed, kinds, chosen, dim, device)
 
 
 def numbered(labels: Sequence[Any], first: int) -> range:

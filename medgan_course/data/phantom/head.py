@@ -157,13 +157,7 @@ def phantoms(
     fov, n = within("fov", fov, *FOVS, "mm"), len(asked)
     swollen = one_each("tumour", tumour, n, 0, 1).bool()
     atrophy = None if severity is None else one_each("severity", severity, n, 0, 1)
-    parts = asked.parts(CHUNK[dim], swollen, atrophy)
-    return Phantoms.joined(
-        [
-            _part(own, ill, grown, atrophied, size, asked.contrasts, stripped, fov)
-            for own, ill, grown, atrophied in parts
-        ]
-    )
+    return asked.phantoms(_part, CHUNK[dim], swollen, atrophy, stripped=stripped, fov=fov)
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:

@@ -148,10 +148,7 @@ def phantoms(
     fov = within("fov", fov, 40, FOV, "mm")
     level = None if level is None else within("level", level, 0, 1)
     phase = None if phase is None else within("phase", phase, 0, 1)
-    parts = asked.parts(CHUNK[dim])
-    return Phantoms.joined(
-        [_part(own, kinds, size, asked.contrasts, level, phase, fov) for own, kinds in parts]
-    )
+    return asked.phantoms(_part, CHUNK[dim], level=level, phase=phase, fov=fov)
 
 
 def _part(

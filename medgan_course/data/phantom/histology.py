@@ -127,10 +127,8 @@ def phantoms(
     )  # fmt: skip
     divisible(size, "low", asked.contrasts, LOW)
     used = one_of("labs", labs, len(asked), LABS)
-    parts = asked.parts(CHUNK, used, one_each("magnified", magnified, len(asked), 1, 16))
-    return Phantoms.joined(
-        [_part(own, kinds, lab, zoom, size, asked.contrasts) for own, kinds, lab, zoom in parts]
-    )
+    zoomed = one_each("magnified", magnified, len(asked), 1, 16)
+    return asked.phantoms(_part, CHUNK, used, zoomed)
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:

@@ -95,9 +95,7 @@ def phantoms(
         contrasts=contrasts, known=CONTRASTS, dim=dim, device=device,
     )  # fmt: skip
     fov = within("fov", fov, 16, FOV, "mm")
-    return Phantoms.joined(
-        [_part(own, kinds, size, asked.contrasts, fov) for own, kinds in asked.parts(CHUNK[dim])]
-    )
+    return asked.phantoms(_part, CHUNK[dim], fov=fov)
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:

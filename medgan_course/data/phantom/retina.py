@@ -127,10 +127,8 @@ def phantoms(
     if centre not in ("macula", "disc"):
         raise CourseError(f'centre={centre!r}: a camera looks at "macula" or "disc".')
     fov = within("field", field, 10.0, 60.0, "degrees") * MM_PER_DEGREE
-    parts = asked.parts(CHUNK, one_of("eyes", eyes, len(asked), EYES))
-    return Phantoms.joined(
-        [_part(own, kinds, eye, size, asked.contrasts, fov, centre) for own, kinds, eye in parts]
-    )
+    eyes = one_of("eyes", eyes, len(asked), EYES)
+    return asked.phantoms(_part, CHUNK, eyes, fov=fov, centre=centre)
 
 
 def grade(counts: Tensor) -> Tensor:

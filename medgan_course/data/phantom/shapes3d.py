@@ -75,7 +75,11 @@ def render_hippocampus(
     anterior, posterior : Tensor
         bool ``(N, size, size, size)``: the two parts of the hippocampus.
     """
-    parts = [_hippocampus(Subjects([number], seed, dim=3), size) for number in numbered(labels, first)]
+    asked = checked(
+        "hippocampus", numbered(labels, first), size=size, seed=seed, labels=labels, classes=("hippocampus",),
+        dim=3,
+    )  # fmt: skip
+    parts = asked.in_parts(lambda own, _: _hippocampus(own, size), 1)
     images, anterior, posterior = (torch.cat(part) for part in zip(*parts, strict=True))
     return (images.clamp(0, 1) * 255).round().byte(), anterior, posterior
 
@@ -92,7 +96,7 @@ def _chunks(
     asked = checked(
         "volume", numbered(labels, first), size=size, seed=seed, labels=labels, classes=classes, dim=3
     )
-    drawn = [draw(own, kinds.view(-1, 1, 1, 1), size)[:, 0] for own, kinds in asked.parts(CHUNK)]
+    drawn = asked.in_parts(lambda own, kinds: draw(own, kinds.view(-1, 1, 1, 1), size)[:, 0], CHUNK)
     return (torch.cat(drawn).clamp(0, 1) * 255).round().byte()
 
 

@@ -133,8 +133,7 @@ def phantoms(
         "skin", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
         contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
-    parts = asked.parts(CHUNK, one_of("cameras", cameras, len(asked), CAMERAS))
-    return Phantoms.joined([_part(own, kinds, camera, size, asked.contrasts) for own, kinds, camera in parts])
+    return asked.phantoms(_part, CHUNK, one_of("cameras", cameras, len(asked), CAMERAS))
 
 
 def render(labels: Sequence[int], *, size: int, seed: int, first: int = 0) -> Tensor:

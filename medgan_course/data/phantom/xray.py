@@ -153,9 +153,7 @@ def phantoms(
         contrasts=contrasts, known=CONTRASTS, device=device,
     )  # fmt: skip
     ripe = None if severity is None else one_each("severity", severity, len(asked), 0, 1)
-    return Phantoms.joined(
-        [_part(own, kinds, age, size, asked.contrasts) for own, kinds, age in asked.parts(CHUNK, ripe)]
-    )
+    return asked.phantoms(_part, CHUNK, ripe)
 
 
 def _part(
