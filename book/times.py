@@ -1,8 +1,8 @@
-"""How long each chapter takes: measured by one command, committed, and shown wherever the book says so.
+"""How long each notebook takes: measured by one command, committed, and shown wherever the book says so.
 
-    python book/times.py                             # smoke and cpu, every chapter, one after the other
-    MEDGAN_PROFILE=gpu python book/times.py          # this profile alone
-    python book/times.py chapters/02_game.ipynb      # these chapters alone
+    python book/times.py                             # chapters at smoke and cpu, the others at smoke
+    MEDGAN_PROFILE=gpu python book/times.py          # chapters at this profile alone
+    python book/times.py chapters/02_game.ipynb      # these notebooks alone
 
 Run it on a machine that does nothing else. What was executed also counts as executed for ``make book``.
 """
@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,12 +28,14 @@ from medgan_course.errors import CourseError
 from medgan_course.writing import replacing
 
 FILE = Path(__file__).parent / "times.json"
-MARK = "% times"  # the line of book/using.md where the table goes
+FOLDERS = (CHAPTERS, "solutions", "exercises")  # of which only chapters know a budget
+USING, INSTRUCTORS = "book/using", "book/instructors"  # pages in which the line MARK becomes a table
+MARK = "% times"
 
 
 @dataclass(frozen=True)
 class Time:
-    """One execution of one chapter, from the start of its kernel to the end.
+    """One execution of one notebook, from the start of its kernel to the end.
 
     Attributes
     ----------
@@ -59,26 +62,26 @@ class Time:
         return f"{self.machine}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
-Times = dict[str, dict[str, Time]]  # by chapter and profile
+Times = dict[str, dict[str, Time]]  # by notebook and profile
 
 
 def read(file: Path = FILE) -> Times:
-    """Return what has been measured, ``{"02_game": {"cpu": Time(...)}}``."""
+    """Return what has been measured, ``{"chapters/02_game": {"cpu": Time(...)}}``."""
     if not file.is_file():
         return {}
     found = json.loads(file.read_text("utf-8"))
     return {name: {each: Time(**time) for each, time in by.items()} for name, by in found.items()}
 
 
-def measure(chapters: list[str], place: Place, file: Path = FILE) -> None:
-    """Execute ``chapters`` one after the other and write what each took to ``file``.
+def measure(notebooks: list[str], place: Place, file: Path = FILE) -> None:
+    """Execute ``notebooks`` one after the other and write what each took to ``file``.
 
     Raises
     ------
     CourseError
-        If a chapter fails; the times of those before it are kept.
+        If a notebook fails; the times of those before it are kept.
     """
-    for notebook in chapters:
+    for notebook in notebooks:
         page = execute(notebook, "measured", place)
         if page.error:
             raise CourseError(f"{notebook}, {page.error}")
@@ -91,7 +94,7 @@ def measure(chapters: list[str], place: Place, file: Path = FILE) -> None:
             medgan_course.__version__,
         )
         times = read(file)
-        times.setdefault(Path(notebook).stem, {})[place.profile] = time
+        times.setdefault(notebook.removesuffix(".ipynb"), {})[place.profile] = time
         with replacing(file) as partial:
             partial.write_text(json.dumps(times, default=asdict, indent=1, sort_keys=True) + "\n", "utf-8")
         print(f"{notebook} at {place.profile}: {time.seconds} s, {time.cpu_seconds} s of CPU", flush=True)
@@ -120,25 +123,69 @@ def table(chapters: dict[str, str], times: Times) -> str:
     times : Times
         Of these chapters.
     """
-    lines = [
-        f"| chapter | {' | '.join(f'`{name}`' for name in PROFILES)} |",
-        "|---" * (1 + len(PROFILES)) + "|",
-    ]
-    for chapter, title in chapters.items():
-        by = times.get(chapter, {})
-        cells = [
-            f"{spoken(by[name].seconds)} (CPU {spoken(by[name].cpu_seconds)})"
-            if name in by
-            else "not measured yet"
-            for name in PROFILES
+    columns = [(CHAPTERS, name) for name in PROFILES]
+    return "\n".join(
+        [
+            f"| chapter | {' | '.join(f'`{name}`' for name in PROFILES)} |",
+            *_rows(chapters, columns, times),
+            "",
+            *_sources(chapters, columns, times),
         ]
-        lines.append(f"| [{title}](../{CHAPTERS}/{chapter}.ipynb) | {' | '.join(cells)} |")
-    sources = {
-        f"- `{name}`: {time.place}; medgan-course {time.version}, {time.made}"
+    )
+
+
+def table_for_ci(chapters: dict[str, str], times: Times) -> str:
+    """Return the times of all notebooks at ``smoke``, as nbval runs them, and their sum.
+
+    Parameters and sources as of :func:`table`.
+    """
+    columns = [(folder, "smoke") for folder in FOLDERS]
+    measured = [times.get(f"{folder}/{chapter}", {}) for chapter in chapters for folder in FOLDERS]
+    known = [by["smoke"] for by in measured if "smoke" in by]
+    together = "not measured yet"
+    if known:
+        seconds, work = (sum(getattr(time, name) for time in known) for name in ("seconds", "cpu_seconds"))
+        together = f"{spoken(seconds)} (CPU {spoken(work)})"
+        if len(known) < len(measured):
+            together += f", {len(measured) - len(known)} not measured yet"
+    return "\n".join(
+        [
+            "| | chapter | solutions | exercises |",
+            *_rows(chapters, columns, times),
+            "",
+            f"All one after the other: {together}.",
+            "",
+            *_sources(chapters, columns, times),
+        ]
+    )
+
+
+def _rows(chapters: dict[str, str], columns: list[tuple[str, str]], times: Times) -> Iterator[str]:
+    """Yield the line below a table's head, and a row a chapter; a column is a folder and a profile."""
+    yield "|---" * (1 + len(columns)) + "|"
+    for chapter, title in chapters.items():
+        found = [times.get(f"{folder}/{chapter}", {}).get(profile) for folder, profile in columns]
+        cells = [
+            f"{spoken(time.seconds)} (CPU {spoken(time.cpu_seconds)})" if time else "not measured yet"
+            for time in found
+        ]
+        yield f"| [{title}](../{CHAPTERS}/{chapter}.ipynb) | {' | '.join(cells)} |"
+
+
+def _sources(chapters: dict[str, str], columns: list[tuple[str, str]], times: Times) -> list[str]:
+    """Return a line for each machine, version and day of what stands in the table."""
+    found = (
+        (profile, times.get(f"{folder}/{chapter}", {}).get(profile))
         for chapter in chapters
-        for name, time in times.get(chapter, {}).items()
-    }
-    return "\n".join([*lines, "", *sorted(sources)])
+        for folder, profile in columns
+    )
+    return sorted(
+        {
+            f"- `{name}`: {time.place}; medgan-course {time.version}, {time.made}"
+            for name, time in found
+            if time
+        }
+    )
 
 
 def spoken(seconds: float) -> str:
@@ -160,20 +207,20 @@ def _machine(profile: str) -> str:
 
 
 def _fill(app: Sphinx, docname: str, source: list[str]) -> None:
-    if docname == "book/using":
+    if docname in (USING, INSTRUCTORS):
         titles = {piece.chapter: piece.title for piece in pieces(Path(app.srcdir))}
-        source[0] = source[0].replace(MARK, table(titles, read()))
+        made = table if docname == USING else table_for_ci
+        source[0] = source[0].replace(MARK, made(titles, read()))
 
 
 def _add_line(app: Sphinx, document: nodes.document) -> None:
     """Put the times below the paragraph in which a chapter says "It takes"."""
-    folder, _, chapter = app.env.docname.rpartition("/")
-    if folder != CHAPTERS:
+    if not app.env.docname.startswith(f"{CHAPTERS}/"):
         return
     for strong in document.findall(nodes.strong):
         if strong.astext() == "It takes":
             paragraph = nodes.paragraph("", "", nodes.strong("", "Computing time"))
-            paragraph += nodes.Text(f": {line(read().get(chapter, {}))}")
+            paragraph += nodes.Text(f": {line(read().get(app.env.docname, {}))}")
             strong.parent.parent.insert(strong.parent.parent.index(strong.parent) + 1, paragraph)
             return
 
@@ -188,14 +235,16 @@ def setup(app: Sphinx) -> dict[str, bool]:
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "notebooks",
-        nargs="*",
-        default=sorted(path.relative_to(root).as_posix() for path in (root / CHAPTERS).glob("[0-9]*.ipynb")),
-    )
-    notebooks = parser.parse_args().notebooks
+    parser.add_argument("notebooks", nargs="*", help="relative to the repository; default: all")
+    named = parser.parse_args().notebooks
+    everything = {
+        folder: sorted(path.relative_to(root).as_posix() for path in (root / folder).glob("[0-9]*.ipynb"))
+        for folder in FOLDERS
+    }
     try:
         for each in [profile()] if os.environ.get("MEDGAN_PROFILE") else ["smoke", "cpu"]:
+            folders = FOLDERS if each == "smoke" else (CHAPTERS,)
+            notebooks = named or [notebook for folder in folders for notebook in everything[folder]]
             measure(notebooks, Place(root, root / "_build" / each, each))
     except CourseError as error:
         sys.exit(f"{error}")

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 CHAPTERS = [path.stem for path in sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))]
 QUIET = times.Time(12.4, 11.6, "A processor", 1, "2026-01-02", "0.1.0")
 LONG = times.Time(125.0, 249.0, "A processor", 1, "2026-01-02", "0.1.0")
+TITLES = {"01_a": "One", "02_b": "Second"}
 GPU = times.Time(59.6, 50.0, "A GPU", 2, "2026-01-03", "0.2.0")
 
 
@@ -35,7 +36,7 @@ def test_a_chapter_names_its_times_the_machines_and_what_is_missing() -> None:
 
 
 def test_the_table_has_a_row_a_chapter_and_says_where_it_was_measured() -> None:
-    table = times.table({"01_a": "One", "02_b": "Second"}, {"01_a": {"smoke": QUIET, "gpu": GPU}})
+    table = times.table(TITLES, {"chapters/01_a": {"smoke": QUIET, "gpu": GPU}})
     assert table.splitlines() == [
         "| chapter | `smoke` | `cpu` | `gpu` |",
         "|---|---|---|---|",
@@ -47,11 +48,27 @@ def test_the_table_has_a_row_a_chapter_and_says_where_it_was_measured() -> None:
     ]
 
 
+def test_what_ci_runs_has_a_column_a_folder_at_smoke_alone_and_a_sum() -> None:
+    found = {"chapters/01_a": {"smoke": QUIET, "gpu": GPU}, "exercises/02_b": {"smoke": GPU}}
+    assert times.table_for_ci(TITLES, found).splitlines() == [
+        "| | chapter | solutions | exercises |",
+        "|---|---|---|---|",
+        "| [One](../chapters/01_a.ipynb) | 12 s (CPU 12 s) | not measured yet | not measured yet |",
+        "| [Second](../chapters/02_b.ipynb) | not measured yet | not measured yet | 1 min 0 s (CPU 50 s) |",
+        "",
+        "All one after the other: 1 min 12 s (CPU 1 min 2 s), 4 not measured yet.",
+        "",
+        "- `smoke`: A GPU, 2 threads; medgan-course 0.2.0, 2026-01-03",
+        "- `smoke`: A processor, 1 thread; medgan-course 0.1.0, 2026-01-02",
+    ]
+    assert "All one after the other: not measured yet." in times.table_for_ci(TITLES, {})
+
+
 def test_a_measurement_is_added_to_those_of_other_chapters_and_profiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, place = tmp_path / "times.json", Place(tmp_path, tmp_path, "cpu")
-    file.write_text(json.dumps({"01_a": {"smoke": vars(QUIET), "cpu": vars(GPU)}}), "utf-8")
+    file.write_text(json.dumps({"chapters/01_a": {"smoke": vars(QUIET), "cpu": vars(GPU)}}), "utf-8")
     pages = {
         "chapters/01_a.ipynb": Page("chapters/01_a.ipynb", 3.04, "measured", cpu_seconds=2.06),
         "chapters/02_b.ipynb": Page("chapters/02_b.ipynb", 1.0, "measured", "code cell 1: no"),
@@ -61,9 +78,9 @@ def test_a_measurement_is_added_to_those_of_other_chapters_and_profiles(
     with pytest.raises(CourseError, match=r"chapters/02_b.ipynb, code cell 1: no"):
         times.measure(list(pages), place, file)
     found = times.read(file)
-    assert found.keys() == {"01_a"}
-    assert found["01_a"]["smoke"] == QUIET
-    measured = found["01_a"]["cpu"]
+    assert found.keys() == {"chapters/01_a"}
+    assert found["chapters/01_a"]["smoke"] == QUIET
+    measured = found["chapters/01_a"]["cpu"]
     assert (measured.seconds, measured.cpu_seconds, measured.threads) == (3.0, 2.1, 1)
     assert measured.machine
 
@@ -79,7 +96,7 @@ def document(docname: str) -> tuple[SimpleNamespace, nodes.document]:
 
 
 def test_the_line_stands_below_what_a_chapter_takes_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(times, "read", lambda: {"01_a": {"smoke": QUIET}})
+    monkeypatch.setattr(times, "read", lambda: {"chapters/01_a": {"smoke": QUIET}})
     app, page = document("chapters/01_a")
     times._add_line(app, page)
     said = [paragraph.astext() for paragraph in page.findall(nodes.paragraph)]
@@ -90,8 +107,18 @@ def test_the_line_stands_below_what_a_chapter_takes_and_nowhere_else(monkeypatch
     assert len(list(page.findall(nodes.paragraph))) == 3
 
 
-def test_the_page_on_budgets_has_a_place_for_the_table() -> None:
-    assert (ROOT / "book" / "using.md").read_text("utf-8").splitlines().count(times.MARK) == 1
+@pytest.mark.parametrize("page", [times.USING, times.INSTRUCTORS])
+def test_the_pages_have_a_place_for_their_table(page: str) -> None:
+    assert (ROOT / f"{page}.md").read_text("utf-8").splitlines().count(times.MARK) == 1
+
+
+@pytest.mark.parametrize(("page", "column"), [(times.USING, "`gpu`"), (times.INSTRUCTORS, "solutions")])
+def test_each_page_gets_its_own(page: str, column: str) -> None:
+    source = [f"before\n{times.MARK}\nafter"]
+    times._fill(SimpleNamespace(srcdir=str(ROOT)), page, source)
+    assert source[0].startswith("before\n|")
+    assert column in source[0]
+    assert times.MARK not in source[0]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -100,5 +127,5 @@ def test_every_chapter_has_a_place_for_its_line(chapter: str) -> None:
     assert sum(cell.count("**It takes**") for cell in text) == 1
 
 
-def test_no_times_are_kept_of_a_chapter_that_is_gone() -> None:
-    assert set(times.read()) <= set(CHAPTERS)
+def test_no_times_are_kept_of_a_notebook_that_is_gone() -> None:
+    assert all((ROOT / f"{name}.ipynb").is_file() for name in times.read())
