@@ -317,6 +317,51 @@ def build(check: bool) -> None:
         click.echo("exercises/ is in step with solutions/.")
 
 
+@main.group()
+def course() -> None:
+    """Grade a class with nbgrader: medgan-course[grade] must be installed."""
+
+
+@course.command("init")
+@click.argument("folder", type=click.Path(path_type=Path))
+def init_course(folder: Path) -> None:
+    """Make an nbgrader course in FOLDER: one assignment for each of solutions/ in the current directory."""
+    from medgan_course import course
+
+    names = course.init(Path(), folder)
+    click.echo(
+        f"Made {folder} with {', '.join(names)}. Now: cd {folder}; nbgrader generate_assignment {names[0]}"
+    )
+
+
+@course.command("grade")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("assignment")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="At a time.")
+@click.option(
+    "--memory", type=click.FloatRange(min=0.1), default=4, show_default=True, help="GiB for each; on Linux."
+)
+@click.option("--again", is_flag=True, help="Also what is graded already.")
+def grade_class(folder: Path, assignment: str, workers: int, memory: float, again: bool) -> None:
+    """Grade all submissions of ASSIGNMENT in the course FOLDER, and say what happened to whom.
+
+    This runs the students' code with your rights: read the instructor's page first. What is graded stays
+    when this is stopped; the same command goes on with the rest. The exit status is 1 if a submission could
+    not be graded.
+    """
+    from medgan_course import course
+
+    try:
+        graded = course.grade(folder, assignment, workers=workers, memory=memory, again=again, say=click.echo)
+    except KeyboardInterrupt:
+        click.echo("\nStopped. Give the same command again to grade the rest.", err=True)
+        raise SystemExit(130) from None
+    failed = [each.student for each in graded if each.failed]
+    click.echo(f"Graded {len(graded) - len(failed)} submissions.")
+    if failed:
+        raise CourseError(f"{len(failed)} could not be graded, see above: {', '.join(failed)}.")
+
+
 @main.command()
 @click.argument("url")
 def repository(url: str) -> None:

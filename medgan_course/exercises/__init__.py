@@ -38,8 +38,8 @@ def check(name: str, answer: Any, *, seed: int = 0) -> None:
     answer : object
         What the exercise asks for: a function, a network, a dictionary.
     seed : int
-        Of the random numbers, from 0 to :math:`2^{32} - 1`. Another one makes other inputs, where a check draws
-        any: what a hidden test does.
+        Of the random numbers, from 0 to :math:`2^{32} - 1`. Another one makes other inputs, where a check
+        draws any: what a hidden test does.
 
     Raises
     ------

@@ -121,7 +121,7 @@ def handed_out(path: Path) -> Notebook:
 
 
 def as_text(notebook: Notebook) -> str:
-    """Return the text of a notebook's file, as Jupyter saves it, so that opening and saving change nothing."""
+    """Return the text of a notebook's file, as Jupyter saves it: opening and saving change nothing."""
     cells = [cell | {"source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
     return json.dumps(notebook | {"cells": cells}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -51,7 +51,8 @@ def requirements(*lists):
 
 def declared():
     return requirements(
-        PROJECT["dependencies"], EXTRAS["book"], EXTRAS["several"], EXTRAS["tensorboard"], EXTRAS["test"]
+        PROJECT["dependencies"],
+        *(EXTRAS[name] for name in ("book", "grade", "several", "tensorboard", "test")),
     )
 
 
