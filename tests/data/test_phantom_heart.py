@@ -125,7 +125,7 @@ def test_scars_lie_where_the_table_says():
         inside[65:] = 0
         y, x = (inside.sum(dim=axis) @ torch.arange(96.0) / inside.sum() for axis in (1, 0))
         angle = torch.atan2((rows - y).mean(), (columns - x).mean())
-        away = torch.remainder(angle - made.lesions[i, 0, 1] + math.pi, 2 * math.pi) - math.pi
+        away = torch.remainder(angle - made.facts["scar"][i, 1] + math.pi, 2 * math.pi) - math.pi
         assert away.abs() < 0.5
     assert found >= 5
     ct = made.scales["ct"].restored(made.images["ct"])

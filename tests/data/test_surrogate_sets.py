@@ -8,7 +8,17 @@ from torch.nn.functional import avg_pool2d
 
 from medgan_course import data
 from medgan_course.data import command, surrogate
-from medgan_course.data.phantom import abdomen, cells, chest, head, histology, oct, shapes3d, skin
+from medgan_course.data.phantom import (
+    abdomen,
+    cells,
+    chest,
+    head,
+    histology,
+    oct,
+    retina,
+    shapes3d,
+    skin,
+)
 
 SETS = [name for name in data.names() if data.card(name).files]
 MASKS = {"busi": 1, "chase": 2, "hippocampus": 2, "nuclei": 1, "openms": 1, "openms3d": 1}
@@ -114,7 +124,8 @@ def test_what_a_phantom_returns_is_told_apart_by_its_type(monkeypatch):
 
 
 @pytest.mark.usefixtures("empty_home", "no_network")
-def test_two_eyes_of_a_child_are_one_subject():
+def test_two_eyes_of_a_child_are_one_subject(monkeypatch):
+    monkeypatch.setattr(retina, "FINE", 16)
     children = []
     for split in ("train", "test"):
         eyes = data.load("chase", size=64, split=split, download=False)

@@ -125,7 +125,7 @@ def phantoms(
     -------
     Phantoms
         Images and truth. ``severity`` is the size of the lesions, 0 where there are none. ``lesions`` has
-        x, y and z of the centre at rest, in the image's frame, and the radius, all in mm. ``facts`` has
+        the places at rest. ``facts`` has
         "level" (mm), "sex" (0 male, 1 female), "stature" (relative), "fat" (mm below the skin), "enhancement"
         (dose of contrast agent, relative) and "displacement" ``(N, dim, *space)``, the field of breathing in
         pixels along the image's axes, as :func:`medgan_course.data.warp.apply` takes it.
@@ -163,6 +163,8 @@ def _part(
     lesions, size_of = _lesions(own.stream(3), person, level, kind, not pelvis)
     painted = _trunk(own, person, x, y, z, lesions, side, span)
     tissues = _shares(painted, size)
+    table = lesions.clone()
+    table[:, :, 3] -= table[:, :, 0] * level.flatten(1)[:, :1]
     at_rest = _positions(size, planes, fov, HEIGHT, own.device)
     # In pixels, along the image's axes: planes go down, rows go down, columns to the right.
     wide = fov / size
@@ -177,7 +179,7 @@ def _part(
         tissues=tissues,
         lesion=tissues[:, POOL : CYST + 1].sum(dim=1, keepdim=True) >= 0.5,
         lesion_columns=LESION_COLUMNS,
-        lesions=lesions,
+        lesions=table,
         labels=kind,
         severity=size_of,
         facts={

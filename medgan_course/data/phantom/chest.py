@@ -28,6 +28,8 @@ from medgan_course.data.phantom.common import (
     grid,
     lesion_rows,
     numbered,
+    outline_columns,
+    outlined,
     whole,
 )
 from medgan_course.data.phantom.xray import attenuation, ellipsoid, transmission
@@ -37,7 +39,7 @@ from medgan_course.errors import CourseError
 CLASSES = ("normal", "pneumonia")
 CONTRASTS = ("xray",)
 TISSUES = ("air", "body", "lung", "heart")
-LESION_COLUMNS = ("present", "x", "y", "extent")
+LESION_COLUMNS = (*outline_columns(2), "kind")
 # Those of ChestMNIST. Atelectasis, fibrosis, pleural thickening and hernia leave no trace in the image.
 FINDINGS = (
     "atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax",
@@ -77,8 +79,9 @@ def phantoms(
         Labels are 1 with pneumonia, whatever else is found; all findings are in the facts.
         Grey levels of a film with an exposure of its own, bright where dense. A pixel's tissue is heart (with
         the mediastinum), else lung, else body or air. ``lesion`` is lung of which a fifth or more is filled.
-        The lesion table gives its centre (image sides) and its share of the lungs, measured on the mask;
-        ``severity`` is the mean share filled.
+        The table has a row for every shadow with a place: each patch of a pneumonia, an infiltration or a
+        consolidation, each wing of an edema, nodule, mass and effusion; kind is a position in
+        :data:`FINDINGS`. ``severity`` is the mean share of the lungs that is filled.
         Facts: ``"findings"`` ``(N, 14)``, ``"opacity"`` ``(N, 1, size, size)``, the filled share of the lung
         along a ray, and ``"thickness"`` ``(N, 3, size, size)`` of soft tissue, lung and bone (cm).
     """
@@ -135,7 +138,7 @@ def _part(own: Subjects, labels: Tensor, findings: Tensor, size: int, contrasts:
     x, y = u * angle.cos() - v * angle.sin(), u * angle.sin() + v * angle.cos()
     fine, coarse = own.field(2, 0.12, side, 2.0).mul(0.85).unbind(1)
     centre, slope = uniform(1.55, 2.15), uniform(0.85, 1.6)
-    paths, opacity, lungs, heart, body = _anatomy(uniform, x, y, fine, coarse, has)
+    paths, opacity, lungs, heart, body, shadows = _anatomy(uniform, x, y, fine, coarse, has)
 
     images = {}
     if "xray" in contrasts:
@@ -153,9 +156,9 @@ def _part(own: Subjects, labels: Tensor, findings: Tensor, size: int, contrasts:
     regions = torch.stack([~inside, inside & ~lungs & ~heart, lungs, heart], dim=1).float()
     regions, opacity, paths = (avg_pool2d(maps, factor) for maps in (regions, opacity[:, None], paths))
     lesion = opacity >= 0.2
-    area = lesion.sum(dim=(2, 3)).float()
-    where = grid(size, 1.0, device=device)
-    centres = [(lesion[:, 0] * place).sum(dim=(1, 2))[:, None] / area.clamp_min(1) for place in where]
+    table = [
+        lesion_rows(*outlined(where & lungs, 1.0), labels.new_full((n, 1), kind)) for kind, where in shadows
+    ]
     lung = regions[:, 2].sum(dim=(1, 2)).clamp_min(1)
     return Phantoms(
         images=images,
@@ -164,7 +167,7 @@ def _part(own: Subjects, labels: Tensor, findings: Tensor, size: int, contrasts:
         tissues=regions,
         lesion=lesion,
         lesion_columns=LESION_COLUMNS,
-        lesions=lesion_rows(area > 0, *centres, area / lung[:, None]),
+        lesions=torch.cat(table, dim=1),
         labels=labels,
         severity=(opacity[:, 0].sum(dim=(1, 2)) / lung).clamp(0, 1),
         subject=own.numbers,
@@ -180,10 +183,11 @@ def _anatomy(
     fine: Tensor,
     coarse: Tensor,
     has: Callable[[str], Tensor],
-) -> tuple[Tensor, ...]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, list[tuple[int, Tensor]]]:
     """Return path lengths (cm) through soft tissue, lung and bone ``(n, 3, s, s)``, and maps ``(n, s, s)``.
 
-    The maps: the share of lung that is filled, where lungs and heart are seen, and the body's depth.
+    The maps: the share of lung that is filled, where lungs and heart are seen, the body's depth, and for
+    every shadow its finding and where it is drawn.
     """
     emphysema = has("emphysema")
     x = x + uniform(-0.05, 0.05) * (y + 0.3)  # the spine is never quite straight
@@ -227,7 +231,7 @@ def _anatomy(
     free = torch.sigmoid(edge / 0.015) * (left == side) * has("pneumothorax") * (q > 0)
     line = 0.12 * bump(edge / 0.03) * (left == side) * has("pneumothorax") * lung_field
     aerated = aerated + (1 - aerated) * free - 0.22 * (1 - free) * (left == side) * has("pneumothorax")
-    opacity = _opacity(uniform, q, tau, x, y, left, dome, coarse, has)
+    opacity, shadows = _opacity(uniform, q, tau, x, y, left, dome, coarse, has)
     opacity = torch.where(lung_field, opacity * (1 - free), 0.0)
     air = air * (aerated * (1 - opacity) - line).clamp(0, 1)
 
@@ -278,6 +282,7 @@ def _anatomy(
         lungs,
         heart,
         trunk + arms + chin,
+        [(kind, where & (free < 0.5)) for kind, where in shadows],
     )
 
 
@@ -291,16 +296,21 @@ def _opacity(
     dome: Tensor,
     texture: Tensor,
     has: Callable[[str], Tensor],
-) -> Tensor:
-    """Return the share of lung filled with fluid or tissue; 0 without findings."""
+) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """Return the share of lung filled with fluid or tissue, 0 without findings, and the shadows' outlines."""
+    shadows: list[tuple[int, Tensor]] = []
 
-    def patches(count: int, radius: Tensor, dense: Tensor, edges: tuple[float, float]) -> Tensor:
+    def shadow(name: str, inside: Tensor) -> None:
+        shadows.append((FINDINGS.index(name), inside & (has(name) > 0)))
+
+    def patches(name: str, count: int, radius: Tensor, dense: Tensor, edges: tuple[float, float]) -> Tensor:
         clear = torch.ones_like(q)
         for _ in range(count):
             on_left = uniform(0, 1) > 0.5
             away = ((q - uniform(0.3, 0.9)) ** 2 + (tau - uniform(0.2, 0.95)) ** 2).sqrt() / radius
             spot = torch.sigmoid((1 + 0.25 * texture - away) / uniform(*edges))
             clear = clear * (1 - dense * (left == on_left) * spot)
+            shadow(name, (left == on_left) & (spot > 0.5) & (dense > 0))
         return 1 - clear
 
     # Pneumonia: one lobe, scattered patches or a haze.
@@ -308,28 +318,33 @@ def _opacity(
     lobar, patchy = kind < 0.35, (kind >= 0.35) & (kind < 0.75)
     haze = torch.where(lobar, 0.25, torch.where(patchy, 0.35, 0.6)) * uniform(0.3, 1.0)
     lobe = patches(
+        "pneumonia",
         1,
         torch.where(lobar, uniform(0.3, 0.55), 0.2),
         torch.where(lobar, uniform(0.6, 0.95), 0.5),
         (0.12, 0.45),
     )
-    spots = patches(4, uniform(0.12, 0.26), uniform(0.35, 0.8) * ~lobar, (0.12, 0.45))
+    spots = patches("pneumonia", 4, uniform(0.12, 0.26), uniform(0.35, 0.8) * ~lobar, (0.12, 0.45))
     clear = 1 - (1 - (1 - haze) * (1 - lobe) * (1 - spots)) * has("pneumonia")
 
-    clear = clear * (1 - patches(4, uniform(0.15, 0.3), uniform(0.2, 0.5), (0.25, 0.5)) * has("infiltration"))
-    clear = clear * (
-        1 - patches(1, uniform(0.3, 0.5), uniform(0.75, 0.97), (0.08, 0.2)) * has("consolidation")
-    )
+    name = "infiltration"
+    clear = clear * (1 - patches(name, 4, uniform(0.15, 0.3), uniform(0.2, 0.5), (0.25, 0.5)) * has(name))
+    name = "consolidation"
+    clear = clear * (1 - patches(name, 1, uniform(0.3, 0.5), uniform(0.75, 0.97), (0.08, 0.2)) * has(name))
     wings = bump((q - 0.32) / 0.33) * bump((tau - 0.6) / 0.45) * (0.75 + 0.25 * texture).clamp(0, 1)
     clear = clear * (1 - uniform(0.4, 0.75) * wings * has("edema"))
+    for side in (left, ~left):
+        shadow("edema", side & (wings > 0.5))
     # A round shadow fills the share of the lung's depth that the ball takes of it.
     for name, low, high in (("nodule", 0.04, 0.075), ("mass", 0.11, 0.22)):
-        side = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+        sign = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
         radius = uniform(low, high)
-        ball = ellipsoid(x - side * uniform(0.32, 0.62), y - uniform(-0.35, 0.25), radius, radius, 0.5)
+        ball = ellipsoid(x - sign * uniform(0.32, 0.62), y - uniform(-0.35, 0.25), radius, radius, 0.5)
         clear = clear * (1 - (0.35 + 2 * radius).clamp_max(0.7) * ball * has(name))
+        shadow(name, ball > 0)
     # Fluid gathers at the base and climbs the wall.
-    side, level = uniform(0, 1) < 0.5, uniform(0.06, 0.4)
+    lower, level = uniform(0, 1) < 0.5, uniform(0.06, 0.4)
     meniscus = y - dome + level + 0.3 * q.clamp(0, 1) ** 4
-    fluid = torch.sigmoid(meniscus / 0.025) * (left == side)
-    return 1 - clear * (1 - 0.96 * fluid * has("effusion"))
+    fluid = torch.sigmoid(meniscus / 0.025) * (left == lower)
+    shadow("effusion", fluid > 0.5)
+    return 1 - clear * (1 - 0.96 * fluid * has("effusion")), shadows

@@ -37,14 +37,15 @@ which computes subjects ``first``, ``first + 1``, ... with one image for each of
 
 Both raise :class:`~medgan_course.errors.CourseError` where what is asked for cannot be; see :func:`checked`.
 
-The first column of a table of lesions is "present". Then come "x" and "y" of the lesion, from the middle of
-the image, "z" where the family has heights, from the landmark that it names, and "radius", or "radius_x" and
-"radius_y", the semi-axes; then what only this family tells, "kind" being a position in its ``KINDS`` or
-``CLASSES``. Lesions of head and heart have places along the ventricles instead, which their families explain.
-Breast, chest and OCT have no scale in mm: their unit is the image's side.
+The first column of a table of lesions is "present": 1 for whatever is drawn, also where other tissue hides
+it. Then come its centre "x" and "y", in volumes and where planes have a height also "z", from the middle of
+the image, and "radius", or "radius_x", "radius_y" and "radius_z", the semi-axes; then what only this family
+tells, "kind" being a position in its ``KINDS`` or ``CLASSES``. Centre and semi-axes are those that it is
+drawn with, or, of shapes that follow the anatomy, those of the drawn shape, see :func:`outlined`.
 
-Lengths are in mm unless a family says otherwise; the last axis is x, to the right of the image, the one
-before it y, downwards, and the first of a volume z, from the top down.
+x goes to the right of the image, along its last axis; y down, along the one before it; z up, against the
+first axis of a volume. Lengths are in mm, of sections in micrometres; breast, chest and OCT have no scale:
+their unit is the image's side.
 """
 
 import hashlib
@@ -476,6 +477,43 @@ def lesion_rows(present: Tensor, *columns: Tensor) -> Tensor:
     n = len(present)
     rows = [column.reshape(n, -1).float() for column in (present, *columns)]
     return torch.stack(torch.broadcast_tensors(*rows), dim=-1) * rows[0][..., None]
+
+
+def outline_columns(dim: int) -> tuple[str, ...]:
+    """Return what :func:`outlined` tells of a lesion in an image of ``dim`` axes, as columns of a table."""
+    return ("present", *"xyz"[:dim], *(f"radius_{axis}" for axis in "xyz"[:dim]))
+
+
+def outlined(where: Tensor, fov: float | Sequence[float]) -> tuple[Tensor, ...]:
+    r"""Return whether anything is drawn, its centre and its semi-axes, each ``(n, 1)``.
+
+    The semi-axes along those of the image are the ellipse's, or ellipsoid's, of the same second moments,
+
+    .. math:: r_i = \sqrt{(d + 2)\,\mathrm{Var}(x_i)}
+
+    with the variance of the coordinate :math:`x_i` over the drawn shape, in d dimensions.
+
+    Parameters
+    ----------
+    where : Tensor
+        bool ``(n, *fine)``: the drawn shape, on the grid that tissues are painted on.
+    fov : float, or one for each axis
+        Side of the image.
+    """
+    dim = where.ndim - 1
+    fovs = [fov] * dim if isinstance(fov, float | int) else fov
+    count = where.flatten(1).sum(dim=1, keepdim=True)
+    centres, radii = [], []
+    for axis in range(dim, 0, -1):  # x first
+        side, pixel = where.shape[axis], fovs[axis - 1] / where.shape[axis]
+        at = (torch.arange(side, device=where.device) + 0.5 - side / 2) * pixel
+        at = -at if axis == dim - 2 else at
+        share = where.sum(dim=[other for other in range(1, dim + 1) if other != axis]) / count.clamp_min(1)
+        centre = (share * at).sum(dim=1, keepdim=True)
+        variance = (share * (at - centre) ** 2).sum(dim=1, keepdim=True) + pixel**2 / 12  # and in a pixel
+        centres.append(centre)
+        radii.append(((dim + 2) * variance).sqrt())
+    return count > 0, *centres, *radii
 
 
 # Random numbers, fields, and painting

@@ -50,6 +50,8 @@ from medgan_course.data.phantom.common import (
     mixed,
     numbered,
     one_each,
+    outline_columns,
+    outlined,
     paint,
     shares,
     smooth,
@@ -95,7 +97,8 @@ TISSUES = tuple(tissue_table("head"))
 PATHOLOGY = (LESION, TUMOUR, NECROSIS, OEDEMA)
 HEALTHY_BRAIN = (CSF, VENTRICLE, GREY, NUCLEI, WHITE)
 CLASSES = ("no lesions", "lesions")
-LESION_COLUMNS = ("present", "side", "outwards", "y", "across", "along", "strength", "z", "high")
+KINDS = ("plaque", "tumour")
+LESION_COLUMNS = {dim: (*outline_columns(dim), "kind", "strength") for dim in (2, 3)}
 
 
 def phantoms(
@@ -138,16 +141,16 @@ def phantoms(
     Returns
     -------
     Phantoms
-        Images and truth. MR: no signal is -1, :func:`maximum` is 1. ``lesions`` has a row
-        :data:`LESION_COLUMNS` for each lesion: side (1 right of the image, -1 left), its centre's distance
-        outwards from the midline of the lateral ventricle and its y, its semi-axes in these two directions
-        (mm), its strength, which is the share of white matter that is changed, and in 3-D also z and the
-        semi-axis there; only the part in white matter is seen. ``severity`` is atrophy. ``facts``:
+        Images and truth. MR: no signal is -1, :func:`maximum` is 1. ``lesions`` has :data:`MAX_LESIONS` rows
+        for plaques, of which only the part in white matter is seen, and a last one for the tumour without its
+        oedema; their columns are :data:`LESION_COLUMNS` of ``dim``, kind being a position in :data:`KINDS`
+        and strength the share of the tissue that is changed. ``severity`` is atrophy. ``facts``:
         ``brain``, the share of each pixel that is brain or the fluid around it ``(N, 1, *space)``; ``seen``,
         whether any lesion or tumour is in the image (a slice may miss them); ``level``
         of the slice, 0 at the basal ganglia to 1 above the ventricles (2-D); ``tumour``, a row of present,
-        centre x, y[, z], radius, core (the share of the radius that is dead), soak (radii to which oedema
-        reaches) and give (the push away from the centre in radii); ``pd``, ``t1``, ``t2``, ``t2_star`` of
+        centre x, y[, z] before the pose of the head, radius, core (the share of the radius that is dead),
+        soak (radii to which oedema reaches) and give (the push away from the centre in radii); ``pd``,
+        ``t1``, ``t2``, ``t2_star`` of
         the subject's tissues ``(N, K)``; ``noise``, the standard deviation of the MR noise.
     """
     asked = checked(
@@ -260,13 +263,15 @@ def _part(
     severity = drawn if severity is None else severity
     sigma = own.uniform(0.008, 0.02)[:, None]
     varied = own.normal(4, len(TISSUES))
-    lesions = _lesions(own, labels == 1)
-    painted, inside, facts = _anatomy(own, severity.view(-1, *one), lesions, swollen, size * factor, fov)
+    plaques = _plaques(own, labels == 1)
+    painted, inside, lesions, facts = _anatomy(
+        own, severity.view(-1, *one), plaques, swollen, size * factor, fov
+    )
     tissues = shares(painted, len(TISSUES), factor)
     brain = shares(inside.view(torch.uint8), 2, factor)[:, 1:]
 
     # A lesion is partly still white matter.
-    strength = lesions[:, 0, 6].view(-1, *one)
+    strength = plaques[:, 0, 6].view(-1, *one)
     seen = tissues.clone()
     seen[:, WHITE] += (1 - strength) * tissues[:, LESION]
     seen[:, LESION] *= strength
@@ -319,7 +324,7 @@ def _part(
         tissue_names=TISSUES,
         tissues=tissues,
         lesion=ill,
-        lesion_columns=LESION_COLUMNS[: 7 if dim == 2 else 9],
+        lesion_columns=LESION_COLUMNS[dim],
         lesions=lesions,
         labels=labels.long(),
         severity=severity,
@@ -376,8 +381,12 @@ def _ellipse(x: Tensor, y: Tensor, a: Tensor, b: Tensor, tilt: float) -> Tensor:
     return _square(torch.add(x * c, y, alpha=s) / a, torch.add(y * c, x, alpha=-s) / b)
 
 
-def _lesions(own: Subjects, ill: Tensor) -> Tensor:
-    """Return the table ``(n, MAX_LESIONS, len(LESION_COLUMNS))``; whoever is ill has at least one."""
+def _plaques(own: Subjects, ill: Tensor) -> Tensor:
+    """Return a row for each plaque, ``(n, MAX_LESIONS, 7 or 9)``; whoever is ill has at least one.
+
+    Present; side (1 right of the image, -1 left); distance outwards from the midline of the lateral ventricle
+    and y; the semi-axes in these two directions; strength; in 3-D also z and the semi-axis there.
+    """
     load, strength = own.each(1, 0.25, 1.0), own.each(1, 0.55, 1.0)
 
     def each(low: float, high: float) -> Tensor:
@@ -393,9 +402,9 @@ def _lesions(own: Subjects, ill: Tensor) -> Tensor:
 
 
 def _anatomy(
-    own: Subjects, severity: Tensor, lesions: Tensor, swollen: Tensor, side: int, fov: float
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Return the tissue of every fine pixel ``(n, *fine)``, where brain and its fluid are, and the facts."""
+    own: Subjects, severity: Tensor, plaques: Tensor, swollen: Tensor, side: int, fov: float
+) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+    """Return the tissue of every fine pixel, where brain and fluid are, the table of lesions, the facts."""
     uniform, dim = own.uniform, own.dim
     x, y, *rest = grid(side, fov, dim=dim, device=own.device)
     angle = uniform(-1, 1) ** 3 * 0.15
@@ -477,13 +486,14 @@ def _anatomy(
         ventricle = ventricle & (below.stem <= 0)
     paint(painted, ventricle, VENTRICLE)
 
-    # Lesions beside the ventricles, in white matter only, with ragged edges.
-    if lesions[:, :, 0].any():
+    # Plaques beside the ventricles, in white matter only, with ragged edges.
+    table = plaques.new_zeros(len(own), MAX_LESIONS + 1, len(LESION_COLUMNS[dim]))
+    if plaques[:, :, 0].any():
         found = torch.zeros_like(ventricle)
         # Distance outwards from the ventricle, the sides 200 mm apart so that a lesion is on one of them.
         outwards = (x.abs() - middle + 100) * torch.where(x > 0, 1.0, -1.0)
         edge = _sum(0.35 * rough + 1, (0.25, other))
-        for row in lesions.unbind(1):
+        for number, row in enumerate(plaques.unbind(1)):
             if not row.any():
                 continue
             present, half, lx, ly, la, lb, _, *high = row.view(*row.shape, *[1] * dim).unbind(1)
@@ -491,15 +501,23 @@ def _anatomy(
             if high:
                 up = (z - high[0]).div_(high[1])
                 near.addcmul_(up, up)
-            found |= near < edge * present
+            plaque = near < edge * present
+            found |= plaque
+            table[:, number] = lesion_rows(*outlined(plaque, fov), torch.zeros_like(row[:, :1]), row[:, 6:7])[
+                :, 0
+            ]
         paint(painted, found.logical_and_(painted == WHITE), LESION)
 
     # A tumour: dead centre, living rim, and oedema that spreads along white matter.
     if swollen.any():
         near = from_tumour / radius + 0.1 * rough + 0.08 * fine_x
         affected = there & (pial > 0) & ~ventricle
+        mass = affected & (near < 1)
+        table[:, -1] = lesion_rows(
+            *outlined(mass, fov), torch.ones_like(radius).flatten(1), torch.ones_like(radius).flatten(1)
+        )[:, 0]
         paint(painted, affected & (painted == WHITE) & (near < soak + 0.25 * other), OEDEMA)
-        paint(painted, affected & (near < 1), TUMOUR)
+        paint(painted, mass, TUMOUR)
         paint(painted, affected & (near < core), NECROSIS)
 
     # Around the brain: fluid, skull with marrow between its tables, muscle at the temples, fat, skin.
@@ -530,7 +548,7 @@ def _anatomy(
         paint(painted, below.orbits & soft & (beyond < 0), FAT)
         paint(painted, below.airways & soft, AIR)
         painted = torch.where(below.eyes & soft & (beyond < fat), CSF, painted)
-    return painted, out < 0.3, facts
+    return painted, out < 0.3, table, facts
 
 
 def _forking_lines(own: Subjects, x: Tensor, y: Tensor, r: Tensor, d: Tensor, uneven: Tensor) -> Tensor:

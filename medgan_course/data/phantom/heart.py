@@ -41,6 +41,8 @@ from medgan_course.data.phantom.common import (
     grid,
     lesion_rows,
     mixed,
+    outline_columns,
+    outlined,
     paint,
     shares,
     tissue_table,
@@ -54,7 +56,7 @@ CONTRASTS = ("mr", "ct", "mr_low", "late")
 USUAL = ("mr", "ct")
 CT_SCALE = Scale(-250.0, 550.0, "HU")
 CLASSES = ("normal", "infarct", "hypertrophy", "dilatation")
-LESION_COLUMNS = ("present", "angle", "width", "z", "height", "transmurality")
+LESION_COLUMNS = {dim: (*outline_columns(dim), "transmurality") for dim in (2, 3)}
 
 # In the order in which they cover each other, as in the table of tissues.
 TISSUES = (
@@ -132,13 +134,15 @@ def phantoms(
     Returns
     -------
     Phantoms
-        Images and truth. ``severity`` says how far the disease has gone. ``lesions`` has one row, the scar:
-        the angle of its middle (radians, 0 to the right of the image, growing downwards), the sector's width
-        (radians), z of its middle and its height (mm), and the share of the wall, from inside, that it takes.
-        ``facts`` has "level", "phase", "wall" and "radius" (thickness of the wall and the cavity's radius at
-        the base at the end of diastole, mm), "contraction" (:math:`c`), and "cavity", the area of the left
-        ventricle's ellipse at the level (mm²), without papillary muscles; and "seen", whether any of the
-        scar is in the image: a slice may miss it.
+        Images and truth. ``severity`` says how far the disease has gone. ``lesions`` has one row, the scar in
+        the image, zeros where the slice misses it: :data:`LESION_COLUMNS` of ``dim``, transmurality being the
+        share of the wall, from inside, that it takes.
+        ``facts`` has "scar", the whole of it: present, the angle of its middle (radians, 0 to the right of
+        the image, growing downwards), the sector's width (radians), z of its middle above the valves, its
+        height (mm), and its transmurality; "level", "phase", "wall" and "radius" (thickness of the wall and
+        the cavity's radius at the base at the end of diastole, mm), "contraction" (:math:`c`), and "cavity",
+        the area of the left ventricle's ellipse at the level (mm²), without papillary muscles; and "seen",
+        whether any of the scar is in the image: a slice may miss it.
     """
     asked = checked(
         "heart", subjects, size=size, seed=seed, labels=labels, classes=CLASSES,
@@ -182,7 +186,7 @@ def _part(
     heights = (0.5 - (torch.arange(planes, device=own.device) + 0.5) / planes) * HEIGHT
     plane = -(1 - levels) * length
     z = plane if dim == 2 else heights.view(1, planes, 1, 1) - 0.5 * length
-    painted = _anatomy(
+    painted, scarred = _anatomy(
         own, z, length, radius, wall, contraction, phases, infarct, scars[:, 0], size * factor, fov, planes
     )
     tissues = shares(painted, len(TISSUES), [side // size for side in painted.shape[1:]])
@@ -195,11 +199,12 @@ def _part(
         tissue_names=TISSUES,
         tissues=tissues,
         lesion=lesion,
-        lesion_columns=LESION_COLUMNS,
-        lesions=scars,
+        lesion_columns=LESION_COLUMNS[dim],
+        lesions=lesion_rows(*outlined(scarred, (HEIGHT, fov, fov)[-dim:]), scars[:, :, 5]),
         labels=labels,
         severity=severity.flatten(),
         facts={
+            "scar": scars[:, 0],
             "level": levels.flatten(),
             "phase": phases.flatten(),
             "wall": wall.flatten(),
@@ -301,8 +306,8 @@ def _texture(apart: Subjects, size: int, span: tuple[float, ...]) -> Tensor:
 def _anatomy(
     own: Subjects, z: Tensor, length: Tensor, radius: Tensor, wall: Tensor, contraction: Tensor,
     phase: Tensor, infarct: Tensor, scar: Tensor, side: int, fov: float, planes: int,
-) -> Tensor:  # fmt: skip
-    """Return the tissue of every fine pixel, uint8 ``(n, side, side)`` or ``(n, planes, side, side)``."""
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the tissue of every fine pixel, uint8 ``(n, *fine)``, and where the scar is drawn."""
     sides = (planes, side, side)[-own.dim :]
     span = (HEIGHT, fov, fov)[-own.dim :]
 
@@ -427,6 +432,6 @@ def _anatomy(
     muscle = (heart < 1) & under
     fill(muscle, MYOCARDIUM)
     through = (rho / torch.sqrt((1 - high**2).clamp_min(0.02)) - inner) / (outer - inner)
-    fill(muscle & ~within & (sector > 0.5) & (through < share + 0.08 * mid[0]), SCAR)
-
-    return painted
+    scarred = muscle & ~within & (sector > 0.5) & (through < share + 0.08 * mid[0])
+    fill(scarred, SCAR)
+    return painted, scarred

@@ -38,6 +38,8 @@ from medgan_course.data.phantom.common import (
     numbered,
     one_each,
     one_of,
+    outline_columns,
+    outlined,
     paint,
     shares,
 )
@@ -60,7 +62,7 @@ TISSUES = (
 )  # fmt: skip
 VOID, EPITHELIAL, LYMPHOID, SPINDLE, LUMEN, FAT, EPITHELIUM, CONNECTIVE, SLIME, WASTE = range(len(TISSUES))
 NUCLEI = (EPITHELIAL, LYMPHOID, SPINDLE)
-LESION_COLUMNS = ("present",)
+LESION_COLUMNS = outline_columns(2)
 
 
 class Lab(NamedTuple):
@@ -411,6 +413,8 @@ def _part(
     if "low" in contrasts:
         images["low"] = avg_pool2d(section, LOW)
     tumour = (labels == TUMOUR).float()
+    cells = (painted == EPITHELIAL) | (painted == EPITHELIUM)
+    present, *outline = outlined(cells & only(TUMOUR), FOV)
     epithelium = tissues[:, [EPITHELIAL, EPITHELIUM]].sum(dim=1, keepdim=True)
     return Phantoms(
         images=images,
@@ -419,7 +423,7 @@ def _part(
         tissues=tissues,
         lesion=(epithelium >= 0.5) & (labels == TUMOUR).view(n, 1, 1, 1),
         lesion_columns=LESION_COLUMNS,
-        lesions=lesion_rows(tumour),
+        lesions=lesion_rows(present, *(each / zoom[:, 0] for each in outline)),
         labels=labels,
         severity=atypia[:, 0] * tumour,
         subject=own.numbers,

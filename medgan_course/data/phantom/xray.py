@@ -38,6 +38,8 @@ from medgan_course.data.phantom.common import (
     grid,
     lesion_rows,
     one_each,
+    outline_columns,
+    outlined,
     tissue_table,
 )
 from medgan_course.data.scale import Scale
@@ -47,7 +49,8 @@ CONTRASTS = ("xray", "xray_cast")
 XRAY_SCALE = Scale(0.0, 3.4, "optical depth")
 FOV = 112.0  # mm, the side of the image
 ENERGY = 40  # keV
-LESION_COLUMNS = ("present", "x", "y", "bone", "kind", "displacement", "angle")
+SHOWN = 0.3  # mm of bone that a ray must meet
+LESION_COLUMNS = (*outline_columns(2), "bone", "kind", "displacement", "angle")
 KINDS = ("transverse", "oblique", "buckle")
 TISSUES = ("air", "soft tissue", "radius", "ulna", "hand")
 MATERIALS = ("fat", "muscle", "spongy bone", "bone")
@@ -141,7 +144,7 @@ def phantoms(
     -------
     Phantoms
         Optical depth on the scale :data:`XRAY_SCALE`. A pixel's tissue is the first bone that its ray meets
-        (radius, ulna, hand), else soft tissue or air. The lesion table gives the fracture's place, bone
+        (radius, ulna, hand), else soft tissue or air. The lesion table gives the fracture, its bone
         (0 radius, 1 ulna), kind (a position in :data:`KINDS`), the displacement of its edges (mm) and the
         angle between its parts (rad). Facts: ``"bone_age"`` in years (2 to 18); ``"growth_plate"``, the width
         of the radius's growth plate (mm); ``"view"`` (0 from behind, 1 from the side); ``"turn"`` (rad);
@@ -177,12 +180,7 @@ def _part(
     lateral = own.uniform(0, 1) < 0.3
     turn = own.uniform(-1, 1) ** 3 * 0.35 + torch.where(lateral, math.pi / 2, 0.0)
 
-    bones, fracture, plate = _bones(own, x, y, turn, ripe, labels)
-    # The table's places before the pose become those in the image.
-    at_x, at_y = mirror * grown * fracture["table"][..., 1:2], grown * fracture["table"][..., 2:3]
-    there = fracture["table"][..., :1]
-    fracture["table"][..., 1:2] = there * (at_x * angle.cos() - at_y * angle.sin() + right)
-    fracture["table"][..., 2:3] = there * (at_x * angle.sin() + at_y * angle.cos() + down)
+    bones, fractures, plate = _bones(own, x, y, turn, ripe, labels)
     cortical = sum(bone[0] for bone in bones) * grown / 10
     spongy = sum(bone[1] for bone in bones) * grown / 10
     outer, inner, body = _body(own, x, y, turn)
@@ -205,13 +203,14 @@ def _part(
         if name in contrasts:
             images[name] = _film(own.stream(2 + stream), along, factor)
 
-    shown = torch.stack([bone[0] + bone[1] > 0.3 for bone in bones], dim=1)
+    shown = torch.stack([bone[0] + bone[1] > SHOWN for bone in bones], dim=1)
     shown = torch.stack(
         [shown[:, 0], shown[:, 1] & ~shown[:, 0], shown[:, 2] & ~shown[:, :2].any(dim=1)], dim=1
     )
     soft = (outer > 0) & ~shown.any(dim=1)
     regions = torch.cat([(~soft & ~shown.any(dim=1))[:, None], soft[:, None], shown], dim=1).float()
-    near = (fracture["near"] & shown[:, :2]).any(dim=1, keepdim=True)
+    broken = torch.stack([near for near, _ in fractures], dim=1)
+    near = (broken & shown[:, :2]).any(dim=1, keepdim=True)
     pooled = {
         name: avg_pool2d(value, factor)
         for name, value in (
@@ -228,7 +227,7 @@ def _part(
         tissues=pooled["regions"],
         lesion=pooled["near"] >= 0.5,
         lesion_columns=LESION_COLUMNS,
-        lesions=fracture["table"],
+        lesions=torch.cat([lesion_rows(*outlined(near, FOV), *told) for near, told in fractures], dim=1),
         labels=labels,
         severity=ripe.view(n),
         subject=own.numbers,
@@ -337,8 +336,11 @@ def _cast(
 
 def _bones(
     own: Subjects, x: Tensor, y: Tensor, turn: Tensor, ripe: Tensor, label: Tensor
-) -> tuple[list[tuple[Tensor, Tensor]], dict[str, Tensor], Tensor]:
-    """Return cortical and spongy chords (mm) of radius, ulna and hand, the fracture, and the growth plate."""
+) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, list[Tensor]]], Tensor]:
+    """Return cortical and spongy chords (mm) of radius, ulna and hand, the fractures, and the growth plate.
+
+    Of the fractures of radius and ulna: where they are, and what the table says of them besides.
+    """
     slim = own.uniform(0.88, 1.12)
     plate = (own.uniform(2.2, 3.6) * (1 - ripe / own.uniform(0.82, 0.97))).clamp_min(0)
     bow, spread, tilt = own.uniform(-2, 2), own.uniform(-1, 1), own.uniform(0.2, 0.36)
@@ -357,7 +359,7 @@ def _bones(
     both = ill & (draw[4] < 0.35)
     places = torch.where(buckle, 19 + 9 * draw[5], 17 + 30 * draw[5]), 15 + 34 * draw[6]
 
-    parts, near, centres = [], [], []
+    parts, fractures = [], []
     for bone in range(2):
         base = -9.5 if bone == 0 else 13.0
         centre = (base - (3 if bone == 0 else -1) * ((y - 10) / 60).clamp(0, 1) * (1 + spread)) * cos
@@ -373,19 +375,11 @@ def _bones(
         dense = 0.6 * bump((y - place) / 1.5) * (hurt & buckle)
         parts.append(((cortical + 0.25 * dense * spongy) * (1 - gap), spongy * (1 - gap)))
         reach = torch.where(buckle, 4.0, 2.5)
-        near.append((line.abs() < reach) & hurt)
-        at = torch.stack([(y - place).abs().flatten(1).argmin(dim=1)], dim=1)
-        centres.append((centre + torch.zeros_like(y)).flatten(1).gather(1, at))
-
-    table = [
-        lesion_rows(
-            hurt, centres[bone], places[bone], torch.full_like(shift, bone), kind, shift.abs(),
-            (shift / places[bone]).abs().atan(),
-        )
-        for bone, hurt in enumerate((ill, both))
-    ]  # fmt: skip
+        near = (line.abs() < reach) & hurt & (parts[-1][0] + parts[-1][1] > SHOWN)
+        told = torch.full_like(shift, bone), kind, shift.abs(), (shift / place).abs().atan()
+        fractures.append((near, [each.flatten(1) for each in told]))
     parts.append(_hand(own, x, y, turn, ripe, slim))
-    return parts, {"table": torch.cat(table, dim=1), "near": torch.stack(near, dim=1)}, plate
+    return parts, fractures, plate
 
 
 def _long(

@@ -111,8 +111,9 @@ def test_hair_is_dark_on_light_skin_and_counted():
     assert torch.equal(made.share("ruler").flatten(1).sum(dim=1) > 0, made.facts["ruler"] == 1)
 
 
-def test_some_have_hair_and_few_a_ruler():
+def test_some_have_hair_and_few_a_ruler(monkeypatch):
     """Hair 0.5 * 16 / 17 = 0.47, rulers 0.12: of 400, with standard deviations of 0.025 and 0.016."""
+    monkeypatch.setattr(skin, "FINE", 16)
     facts = skin.phantoms(range(400), size=16, seed=0, contrasts=()).facts
     assert (facts["hairs"] > 0).float().mean() == pytest.approx(0.47, abs=0.1)
     assert facts["ruler"].float().mean() == pytest.approx(0.12, abs=0.065)
