@@ -51,9 +51,9 @@ class Piece:
         return f"../{CHAPTERS}/{self.chapter}.ipynb#{self.slug}"
 
 
-def pieces(root: Path) -> list[Piece]:
-    """Return the pieces of all chapters below ``root``, in the reader's order."""
-    return [piece for path in sorted((root / CHAPTERS).glob("[0-9]*.ipynb")) for piece in _pieces(path)]
+def pieces(root: Path, folder: str = CHAPTERS) -> list[Piece]:
+    """Return the pieces of all chapters, or of all notebooks in another folder, in the reader's order."""
+    return [piece for path in sorted((root / folder).glob("[0-9]*.ipynb")) for piece in _pieces(path)]
 
 
 def _pieces(path: Path) -> Iterator[Piece]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
 import yaml
-from browser import HEIGHT, ROOT, WIDTHS, built_book, chromium, pages, served
+from browser import HEIGHT, ROOT, WIDTHS, built_book, pages
 from playwright.sync_api import Browser, Page, Request, Response
 
 FILE_NAME = re.compile(r"\S+\.(png|jpe?g|gif|svg|webp)$", re.IGNORECASE)
@@ -45,21 +45,6 @@ class Reading:
     def _asked(self, request: Request) -> None:
         if urlsplit(request.url).scheme not in ("data", "blob") and not request.url.startswith(self.home):
             self.problems.append(f"another host: {request.url}")
-
-
-@pytest.fixture(scope="session")
-def home() -> Iterator[str]:
-    with served(built_book()) as address:
-        yield address
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    try:
-        with chromium() as launched:
-            yield launched
-    except FileNotFoundError as error:
-        pytest.exit(str(error), returncode=1)
 
 
 def views() -> list[tuple[str, str]]:
