@@ -145,6 +145,9 @@ def fetch(wanted: Iterable[tuple[str, int | None]], say: Say) -> bool:
             missing += 1
             unreachable |= isinstance(error, files.UnreachableError)
             say(f"Missing       {file.name}: {f'{error}'.rstrip('.')}.")
+        except KeyboardInterrupt:
+            say("Stopped. Give the same command again to go on where the transfer broke off.")
+            raise SystemExit(130) from None
     if chosen:
         say(f"{len(chosen) - missing} of {len(chosen)} files are here.")
     if unreachable:

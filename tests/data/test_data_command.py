@@ -157,6 +157,16 @@ def test_fetch_says_what_did_not_come_and_why(served, home_file):
     assert not home_file.exists()
 
 
+def test_fetch_that_is_stopped_says_how_to_go_on(tiny, home_file, monkeypatch):
+    def stop(card, file):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(originals, "bring", stop)
+    result = medgan("fetch", "tinymnist")
+    assert result.exit_code == 130
+    assert result.output.endswith("Give the same command again to go on where the transfer broke off.\n")
+
+
 def test_fetch_goes_on_after_a_file_that_is_not_what_it_should_be(served, tiny):
     second = (catalogue.FOLDER / "tinymnist.toml").read_text()
     (catalogue.FOLDER / "another.toml").write_text(second.replace('tinymnist.npz"\nmd5', 'b.npz"\nmd5'))

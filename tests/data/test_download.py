@@ -107,6 +107,23 @@ def test_connection_lost_on_the_way(server, empty_home):
     assert left_behind(empty_home) == ["tinymnist.npz.part"]
 
 
+def test_stopped_by_the_keyboard(server, empty_home, monkeypatch):
+    """What has come stays, nobody is locked out, and the next call brings the file."""
+
+    class Stop(KeyboardInterrupt):
+        pass
+
+    def stop(bar, n):
+        raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr("tqdm.tqdm.update", stop)
+        data.load("tinymnist")
+    assert left_behind(empty_home) == ["tinymnist.npz.part"]
+    assert "the official bytes" in data.load("tinymnist").source
+    assert left_behind(empty_home) == ["tinymnist.npz"]
+
+
 @pytest.fixture
 def half(server, empty_home):
     """Leave what a transfer that broke off leaves, and return its path."""
