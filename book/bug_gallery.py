@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from medgan_course.errors import CourseError
 
 BOX = re.compile(
-    r"^(?P<fence>`{3,}|:{3,})\{admonition\} (?:In circulation|Spot the bug): (?P<title>.+)\n"
+    r"^(?P<fence>`{3,}|:{3,})\{admonition\} (?:In circulation|Spot the bug): (?P<title>[^`\n]+)\n"
     r"(?P<options>(?::[\w-]+:.*\n)*)"
     r"(?P<body>(?s:.*?))\n(?P=fence)[ \t]*$",
     re.MULTILINE,

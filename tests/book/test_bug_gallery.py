@@ -71,6 +71,11 @@ def test_other_boxes_are_left_where_they_are(tmp_path: Path) -> None:
     assert [box.title for box in bug_gallery.boxes(tmp_path)] == ["x"]
 
 
+def test_a_title_with_code_makes_no_box_since_markdown_would_not(tmp_path: Path) -> None:
+    book(tmp_path, c05_x=box("Spot the bug: `x`", ":name: E22"))
+    assert bug_gallery.boxes(tmp_path) == []
+
+
 @pytest.mark.parametrize("name", [":class: warning", ":name: 21", ":name: E1", ":name: E21x2"])
 def test_a_box_without_a_number_is_refused_with_what_to_write(tmp_path: Path, name: str) -> None:
     book(tmp_path, c05_x=box("In circulation: that", name))
