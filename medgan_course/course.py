@@ -22,6 +22,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ try:
     from nbgrader.converters import Autograde, GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
     from traitlets import Bool, Float
-    from traitlets.config import Config, PyFileConfigLoader
+    from traitlets.config import Config, ConfigFileNotFound, PyFileConfigLoader
 except ImportError as error:
     raise CourseError(
         f"Grading needs nbgrader ({error}): install it with pip install 'medgan-course[grade]'."
@@ -60,7 +61,8 @@ except ImportError as error:
 REPOSITORY = "https://github.com/medgan-course/medgan-course"
 POINTS = 1  # of each check
 MARGIN = 60.0  # seconds that nbgrader itself may take for a submission
-PRINTED = 100_000  # characters of a cell's output that are kept
+UNFINISHED = ".grading"  # a folder, so that what lies in nbgrader's own is whole
+PRINTED, SHOWN = 100_000, 100  # characters, and outputs of other kinds, that are kept of a cell
 
 log = logging.getLogger(__name__)  # what was done to a submission that its author should know
 processes = multiprocessing.get_context("forkserver")
@@ -205,7 +207,7 @@ def _config(folder: Path) -> Config:
     """Return the settings of the course in ``folder``."""
     try:
         config = PyFileConfigLoader("nbgrader_config.py", str(folder)).load_config()
-    except FileNotFoundError as error:
+    except ConfigFileNotFound as error:
         raise CourseError(
             f"{folder} is no nbgrader course: medgan course init {folder} makes one."
         ) from error
@@ -307,12 +309,16 @@ class Execute(preprocessors.Execute):
     def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
         """Keep an output, but of floods only the beginning and the errors."""
         content = msg["content"]
-        if msg["msg_type"] != "error":
-            self.printed += len(str(content.get("text") or content.get("data")))
-            if self.printed > PRINTED and outs:
+        if msg["msg_type"] == "stream":
+            if utils.is_grade(self.nb.cells[cell_index]):
+                content["name"] = "stdout"  # nbgrader gives no point to a test that warns
+            room = max(0, PRINTED - self.printed)
+            self.printed += len(content["text"])
+            content["text"] = content["text"][:room]
+            if not room:
                 return None
-        if msg["msg_type"] == "stream" and utils.is_grade(self.nb.cells[cell_index]):
-            content["name"] = "stdout"  # nbgrader gives no point to a test that warns
+        elif msg["msg_type"] != "error" and len(outs) > SHOWN:
+            return None
         return super().output(outs, msg, display_id, cell_index)
 
     def create_kernel_manager(self) -> Any:
@@ -483,6 +489,7 @@ def grade(
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     processes.set_forkserver_preload([__name__, "ipykernel.kernelapp", *_imported(notebooks)])
+    warnings.filterwarnings("ignore", module=r"nbgrader\.api")  # of its database, to nbgrader's authors
     results = []
     with ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(_graded, folder, assignment, name, memory) for name in waiting]
@@ -585,11 +592,12 @@ def _grade_one(folder: Path, assignment: str, student: str, memory: float, quest
     config.WarmManager.memory = memory
     coursedir = CourseDirectory(config=config, assignment_id=assignment, student_id=student)
     final = Path(coursedir.format_path(coursedir.autograded_directory, student, assignment))
-    coursedir.autograded_directory = ".grading"  # what lies in the final place is whole
+    coursedir.autograded_directory = UNFINISHED
     made = Path(coursedir.format_path(coursedir.autograded_directory, student, assignment))
     said = StringIO()
     log.addHandler(logging.StreamHandler(said))
     log.propagate = False
+    warnings.filterwarnings("ignore", module=r"nbgrader\.api")
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of a killed kernel's channels
     autograde = Autograde(coursedir=coursedir, config=config, force=True)
     found = utils.capture_log(autograde)
@@ -599,6 +607,7 @@ def _grade_one(folder: Path, assignment: str, student: str, memory: float, quest
             utils.rmtree(str(final))
         final.parent.mkdir(parents=True, exist_ok=True)
         os.replace(made, final)
+        made.parent.rmdir()
     else:
         failure = _missing(coursedir) or _why(found.get("log", "") + found["error"])
     question.send((tuple(dict.fromkeys(said.getvalue().splitlines())), failure))
