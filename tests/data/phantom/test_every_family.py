@@ -1,7 +1,8 @@
-"""Every family's table of lesions counts alike: what is marked in the image lies where the table says."""
+"""Of every family: a subject is one person, however computed, and the table says where it is ill."""
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from medgan_course.data.phantom import (
     abdomen,
@@ -36,6 +37,62 @@ FAMILIES = {
     "histology": (histology, 48, histology.FOV, {"labels": [histology.TUMOUR], "magnified": 2.0}),
     "xray": (xray, 64, xray.FOV, {"labels": [1] * 3}),
 }  # fmt: skip
+
+
+def one_by_one(monkeypatch, module):
+    monkeypatch.setattr(module, "CHUNK", {2: 1, 3: 1} if isinstance(module.CHUNK, dict) else 1)
+
+
+def alike(one, other, tolerance):
+    """Assert that subjects, whatever their order, have the same images and the same truth."""
+    for i, number in enumerate(one.subject.tolist()):
+        (j,) = (other.subject == number).nonzero()[:, 0].tolist()
+        assert one.labels[i] == other.labels[j]
+        for name in one.images:
+            assert (one.images[name][i] - other.images[name][j].cpu()).abs().max() <= tolerance
+        for mine, theirs in ((one.tissues, other.tissues), (one.lesions, other.lesions)):
+            torch.testing.assert_close(mine[i], theirs[j].cpu(), atol=1e-4, rtol=1e-4)
+
+
+# Those of three axes take the same way.
+@pytest.mark.parametrize("family", [name for name in FAMILIES if not name.endswith("3d")])
+def test_a_subject_is_the_same_whatever_the_order_and_the_number_of_threads(family, monkeypatch):
+    module = FAMILIES[family][0]
+    one_by_one(monkeypatch, module)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = module.phantoms(range(3), size=16, seed=5)
+        torch.set_num_threads(3)
+        several = module.phantoms([2, 0, 1], size=16, seed=5)
+    finally:
+        torch.set_num_threads(threads)
+    alike(alone, several, 0)
+
+
+class Heads(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, number):
+        return head.phantoms([number], size=16, seed=5, contrasts=("t1",)).images["t1"][0]
+
+
+def test_a_subject_is_the_same_whatever_the_number_of_workers():
+    here, there = (torch.cat(list(DataLoader(Heads(), num_workers=n, batch_size=2))) for n in (0, 2))
+    assert torch.equal(here, there)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("family", [name for name in FAMILIES if not name.endswith("3d")])
+def test_a_subject_is_the_same_on_a_gpu(family):
+    """Up to rounding, which may decide to which tissue a fine pixel belongs."""
+    module = FAMILIES[family][0]
+    here, there = (module.phantoms(range(3), size=32, seed=5, device=device) for device in ("cpu", "cuda"))
+    for name in here.images:
+        away = (here.images[name] - there.images[name].cpu()).abs()
+        assert away.mean() < 1e-3
+        assert (away > 0.01).float().mean() < 0.01
 
 
 @pytest.mark.parametrize("family", FAMILIES)
