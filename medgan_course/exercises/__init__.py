@@ -50,6 +50,8 @@ def check(name: str, answer: Any, *, seed: int = 0) -> None:
     """
     exercise = _find(name)
     title = _title(name)
+    for module in exercise.needs:
+        import_module(module)
     with examined(title, seed):
         right = exercise.check(Answer(answer, title))
     print(f"Right. {title}: {right}")

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from types import FrameType
@@ -41,10 +41,14 @@ class Exercise:
         :class:`CheckFailed`.
     hints : tuple of str
         From a nudge to nearly there.
+    needs : tuple of str
+        Modules that are slow to import, and that the check or a right answer is likely to use. They are
+        imported before the clock starts: one that is stopped half-way stays broken in that kernel.
     """
 
     check: Callable[["Answer"], str]
     hints: tuple[str, str, str]
+    needs: tuple[str, ...] = ()
 
 
 class Answer:
@@ -128,8 +132,7 @@ class Answer:
         """
         result = self.call(what, function, *arguments, **named)
         if not isinstance(result, Tensor):
-            forgotten = ": is a return missing?" if result is None else "."
-            raise CheckFailed(f"{what} must return a tensor, but returns {kind(result)}{forgotten}")
+            raise CheckFailed(f"{what} must return a tensor, but {returns(result)}")
         if result.is_complex():
             raise CheckFailed(f"{what} must return a tensor of real numbers, but its numbers are complex.")
         if shape is not None and tuple(result.shape) != tuple(shape):
@@ -158,17 +161,79 @@ class Answer:
         try:
             value = float(result.item() if hasattr(result, "item") else result)
         except (TypeError, ValueError):
-            forgotten = ": is a return missing?" if result is None else "."
-            raise CheckFailed(f"{what} must return a number, but returns {kind(result)}{forgotten}") from None
+            raise CheckFailed(f"{what} must return a number, but {returns(result)}") from None
         if isinstance(result, bool | str) or not math.isfinite(value):
             raise CheckFailed(f"{what} must return a finite number, but returns {result!r}.")
         return value
+
+    def several(
+        self, what: str, wanted: Sequence[str], function: Callable[..., Any], *arguments: Any, **named: Any
+    ) -> list[Any]:
+        """Return what :meth:`call` returns as a list; it must be as many things as are ``wanted``, by name.
+
+        Raises
+        ------
+        CheckFailed
+            As :meth:`call`, or if it is something else.
+        """
+        result = self.call(what, function, *arguments, **named)
+        if not isinstance(result, tuple | list) or len(result) != len(wanted):
+            listed = f"{', '.join(wanted[:-1])} and {wanted[-1]}"
+            raise CheckFailed(f"{what} must return {listed}, but {returns(result)}")
+        return list(result)
 
 
 def kind(value: Any) -> str:
     """Return what ``value`` is, for a sentence: ``"a list"``, ``"an int"``, ``"None"``."""
     name = type(value).__name__
     return "None" if value is None else f"a{'n' * (name[0].lower() in 'aeiou')} {name}"
+
+
+def returns(value: Any) -> str:
+    """Return what came back, to end a sentence: ``"returns a list of 3."``."""
+    if value is None:
+        return "returns None: is a return missing?"
+    size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+    return f"returns {kind(value)}{size}{shape}."
+
+
+def names(what: str, found: Any, known: Iterable[str], asked: str) -> set[str]:
+    """Return as a set the names that the student's function gave; ``asked`` says of what, for a sentence.
+
+    Raises
+    ------
+    CheckFailed
+        If it gave anything but names that are known.
+    """
+    if isinstance(found, str | Mapping) or not isinstance(found, Iterable):
+        raise CheckFailed(
+            f"{what} must return the names of {asked}, as a list or a set, but {returns(found)}"
+        )
+    given, allowed = list(found), list(known)
+    strange = next((each for each in given if not isinstance(each, str) or each not in allowed), None)
+    if strange is not None:
+        raise CheckFailed(
+            f"{what} must return the names of {asked}, such as {allowed[0]!r}, but its answer holds "
+            f"{strange if isinstance(strange, str) else kind(strange)}."
+        )
+    return set(given)
+
+
+def as_cost(what: str, found: Any) -> Tensor:
+    """Return a cost as a scalar tensor; it must be one float that a gradient can pass through.
+
+    Raises
+    ------
+    CheckFailed
+        If it is anything else.
+    """
+    if not isinstance(found, Tensor) or not found.is_floating_point():
+        this = f"a tensor of {found.dtype}" if isinstance(found, Tensor) else kind(found)
+        raise CheckFailed(f"{what} is {this}, through which no gradient passes: return a tensor of floats.")
+    if found.numel() != 1:
+        raise CheckFailed(f"{what} has shape {tuple(found.shape)}: one number for the batch is wanted.")
+    return found.squeeze()
 
 
 def close(value: float | Tensor, expected: float | Tensor) -> bool:
@@ -225,6 +290,8 @@ def compare(
     reason = next((reason for reason, wrong in mistakes.items() if close(found, wrong)), None)
     if reason is not None:
         raise CheckFailed(f"{seen}it looks as if {reason}.")
+    if not torch.as_tensor(found).isfinite().all():
+        raise CheckFailed(f"{seen}the result is not finite: look for a log or a division by 0.")
     value = (
         f"{float(found):.4g}" if torch.as_tensor(found).numel() == 1 else "another tensor than it should be"
     )

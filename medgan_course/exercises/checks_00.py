@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from medgan_course import budgets
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, kind
-from medgan_course.exercises.checks_06 import divisions, people
+from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, kind, returns
+from medgan_course.exercises.divided import divisions, people
 
 # 0.1: the same curve twice -----------------------------------------------------------------------------
 
@@ -89,8 +89,7 @@ def _check_run(answer: Answer, function: Callable[..., Any], images: Tensor, see
     try:
         costs = torch.as_tensor(found, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
-        forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(f"curve must return the costs, but returns {kind(found)}{forgotten}") from None
+        raise CheckFailed(f"curve must return the costs, but {returns(found)}") from None
     if costs.shape != (steps,):
         raise CheckFailed(
             f"curve must return {steps} costs, one for each step, but returns shape {tuple(costs.shape)}."
@@ -172,13 +171,11 @@ def _check_one_set(
 ) -> None:
     seen = f"On {levels.dtype} of shape {levels.shape}, from {low} to {high}: "
     given = levels.copy()
-    found = answer.call(f"loader(levels, {low}, {high})", function, given, low, high)
+    images, back = answer.several(
+        f"loader(levels, {low}, {high})", ("images", "a function"), function, given, low, high
+    )
     if not np.array_equal(given, levels):
         raise CheckFailed("loader changed the array that it was given: the file's values are still needed.")
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(f"loader must return images and a function, but returns {kind(found)}{forgotten}")
-    images, back = found
     if not isinstance(images, Tensor):
         raise CheckFailed(f"{seen}the images must be a tensor, but are {kind(images)}.")
     _check_form(images, levels, seen)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, kind
+from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, returns
 
 # 2.1: the two costs -----------------------------------------------------------------------------------
 
@@ -110,10 +110,7 @@ def _costs(
     if isinstance(found, Tensor):
         found = list(found)
     if not isinstance(found, tuple | list) or len(found) != 2:
-        forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(
-            f"costs(real, fake) must return the pair (L_D, L_G), but returns {kind(found)}{forgotten}"
-        )
+        raise CheckFailed(f"costs(real, fake) must return the pair (L_D, L_G), but {returns(found)}")
     first, second = found
     return (
         answer.number("L_D in costs(real, fake)", lambda: first),
@@ -441,6 +438,7 @@ EXERCISES = {
             "D's turn first: clear, cost on x and on the fakes that are cut off, backward, step. Then G's: "
             "clear, D's new answer on the same fakes, this time not cut off, backward, step.",
         ),
+        needs=("torch._dynamo",),  # an optimiser does
     ),
     "02.3": Exercise(
         _check_best,
@@ -461,5 +459,6 @@ EXERCISES = {
             "slope is taken where x has gone.",
             "For alternating turns call `slopes` twice, the second time with the new x.",
         ),
+        needs=("torch._dynamo",),  # torch.func does
     ),
 }

@@ -1,23 +1,16 @@
 """The checks of chapter 03, metrics: a range to find out, a floor, false alarms, a copier."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, kind
+from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, kind, names, returns
 from medgan_course.metrics.distribution import frechet_distance
 
 Function = Callable[..., Any]
-
-
-def _pair(what: str, asked: str, found: Any) -> tuple[Any, Any]:
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(f"{what} must return two things, {asked}, but returns {kind(found)}{forgotten}")
-    return found[0], found[1]
 
 
 # 3.1: the range behind a number ------------------------------------------------------------------------
@@ -86,7 +79,7 @@ def _check_one_audit(answer: Answer, function: Function, shape: tuple[int, ...])
     report = _psnr(mse, used)
     what = "audit(x, y, report)"
     given = (x.float(), y.float(), report.float())
-    value, found = _pair(what, "PSNR and the range used", answer.call(what, function, *given))
+    value, found = answer.several(what, ("PSNR", "the range used"), function, *given)
     value = _one_each(what, "PSNR", value, n)
     found = _one_each(what, "the range", found, n)
     flat = y.flatten(1)
@@ -184,7 +177,7 @@ def _check_floor(answer: Answer) -> str:
     features = torch.randn(400, 3) * torch.tensor([1.0, 2.0, 3.0])
     sizes = [25, 50, 100, 200]
     what = f"floor(features, {sizes}, frechet_distance)"
-    means, _ = _pair(what, "the means and c", answer.call(what, function, features, sizes, frechet_distance))
+    means, _ = answer.several(what, ("the means", "c"), function, features, sizes, frechet_distance)
     means = _one_each(what, "the means", means, len(sizes))
     return (
         f"the mean falls with n: {', '.join(f'{m:.2g} at {n}' for n, m in zip(sizes, means, strict=True))}."
@@ -196,8 +189,7 @@ def _check_draws(answer: Answer, function: Function, sizes: list[int], pool: int
     features[:, 0] = torch.arange(pool)
     counter, given = _Counter(), list(sizes)
     what = f"floor(features, {sizes}, distance)"
-    found = answer.call(what, function, features, given, counter)
-    means, c = _pair(what, "the means and c", found)
+    means, c = answer.several(what, ("the means", "c"), function, features, given, counter)
     if not counter.draws:
         raise CheckFailed("The distance is never called: the floor is what it says of real against real.")
     _check_sets(counter, sizes, pool)
@@ -333,30 +325,6 @@ def pairs(*, differing: int, seed: int, worlds: int = WORLDS) -> list[tuple[Stat
     ]
 
 
-def names(what: str, found: Any, known: Iterable[str], asked: str) -> set[str]:
-    """Return as a set the names that the student's function gave; ``asked`` says of what, for a sentence.
-
-    Raises
-    ------
-    CheckFailed
-        If it gave anything but names that are known.
-    """
-    if isinstance(found, str | Mapping) or not isinstance(found, Iterable):
-        forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(
-            f"{what} must return the names of {asked}, as a list or a set, but returns "
-            f"{kind(found)}{forgotten}"
-        )
-    given, allowed = list(found), list(known)
-    strange = next((each for each in given if not isinstance(each, str) or each not in allowed), None)
-    if strange is not None:
-        raise CheckFailed(
-            f"{what} must return the names of {asked}, such as {allowed[0]!r}, but its answer holds "
-            f"{strange if isinstance(strange, str) else kind(strange)}."
-        )
-    return set(given)
-
-
 def _check_differing(answer: Answer) -> str:
     function = answer.function("differing")
 
@@ -463,9 +431,8 @@ def _check_copies(answer: Answer) -> str:
         if getattr(found, "shape", None) == () and hasattr(found, "item"):
             found = found.item()
         if not isinstance(found, bool):
-            forgotten = ": is a return missing?" if found is None else "."
             each = " One verdict is wanted for the whole set." if hasattr(found, "shape") else ""
-            raise CheckFailed(f"{what} must return True or False, but returns {kind(found)}{forgotten}{each}")
+            raise CheckFailed(f"{what} must return True or False, but {returns(found)}{each}")
         return found
 
     worlds = [

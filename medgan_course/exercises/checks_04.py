@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, kind
+from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, as_cost, compare, kind, returns
 from medgan_course.exercises.recorded_runs import TERMS, recorded_runs
 
 Z_DIM = 64
@@ -28,10 +28,7 @@ def _network(answer: Answer, name: str, *arguments: Any) -> nn.Module:
             raise CheckFailed(f"Hand in the function `{name}` itself; this is {kind(built)}.")
         built = answer.call(written, built, *arguments)
     if not isinstance(built, nn.Module):
-        forgotten = ": is a return missing?" if built is None else "."
-        raise CheckFailed(
-            f"{written} must return a network (an nn.Module), but returns {kind(built)}{forgotten}"
-        )
+        raise CheckFailed(f"{written} must return a network (an nn.Module), but {returns(built)}")
     # A copy, so that the check leaves the student's own network as it was.
     return answer.call("copy.deepcopy of the network", deepcopy, built)
 
@@ -200,17 +197,8 @@ def _with_slopes(slopes: list[float], shape: tuple[int, ...]) -> tuple[Tensor, T
 def _penalty(answer: Answer, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     value = answer.call("gradient_penalty(critic, real, fake)", answer.value, critic, real, fake)
     if value is None:
-        raise CheckFailed("gradient_penalty returns None: is a return missing?")
-    if not isinstance(value, Tensor):
-        raise CheckFailed(
-            f"gradient_penalty returns {kind(value)}, through which no gradient can reach the critic: "
-            "return a tensor."
-        )
-    if value.numel() != 1:
-        raise CheckFailed(
-            f"gradient_penalty returns shape {tuple(value.shape)}: one number for the batch is wanted."
-        )
-    return value.squeeze()
+        raise CheckFailed(f"gradient_penalty {returns(value)}")
+    return as_cost("The penalty", value)
 
 
 def _check_gradient_penalty(answer: Answer) -> str:
@@ -433,6 +421,7 @@ EXERCISES = {
             "`create_graph=True` keeps the gradient differentiable. Flatten each sample's gradient before "
             "taking its norm; square the distance from 1, and only then take the mean.",
         ),
+        needs=("torch._dynamo",),  # torch.func does
     ),
     "04.4": Exercise(
         _check_diagnosis,

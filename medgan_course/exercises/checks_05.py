@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import instance_norm, one_hot, softplus
 
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, close, compare, gradient_in, kind
+from medgan_course.exercises.answer import (
+    Answer,
+    CheckFailed,
+    Exercise,
+    as_cost,
+    close,
+    compare,
+    gradient_in,
+    kind,
+)
 
 # 5.1: who is told the label ----------------------------------------------------------------------------
 
@@ -113,20 +122,8 @@ class _Witnessed(nn.Module):
 
 
 def _two_costs(answer: Answer, *arguments: Any) -> tuple[Tensor, Tensor]:
-    found = answer.call("costs(G, D, x, y, z)", answer.value, *arguments)
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(f"costs must return two costs, D's and G's, but returns {kind(found)}{forgotten}")
-    for name, cost in zip("DG", found, strict=True):
-        if not isinstance(cost, Tensor) or not cost.is_floating_point():
-            raise CheckFailed(
-                f"{name}'s cost is {kind(cost)}, which has no gradient: return a tensor of floats."
-            )
-        if cost.numel() != 1:
-            raise CheckFailed(
-                f"{name}'s cost has shape {tuple(cost.shape)}: one number for the batch is wanted."
-            )
-    return found[0].squeeze(), found[1].squeeze()
+    d, g = answer.several("costs(G, D, x, y, z)", ("D's cost", "G's cost"), answer.value, *arguments)
+    return as_cost("D's cost", d), as_cost("G's cost", g)
 
 
 def _same(found: Tensor | None, wanted: Tensor | None) -> bool:
@@ -450,14 +447,15 @@ def _check_sweep(answer: Answer) -> str:
 
 def _check_one_sweep(answer: Answer, function: Callable[..., Any], laboratory: _Laboratory) -> None:
     weights, seeds = laboratory.weights, laboratory.seeds
-    found = answer.call(
-        "sweep(weights, seeds, train, score)", function, weights, seeds, laboratory.train, laboratory.score
+    values, differences = answer.several(
+        "sweep(weights, seeds, train, score)",
+        ("the values", "the differences"),
+        function,
+        weights,
+        seeds,
+        laboratory.train,
+        laboratory.score,
     )
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(
-            f"sweep must return the values and the differences, but returns {kind(found)}{forgotten}"
-        )
     for weight in weights:
         used = [seed for w, seed in laboratory.trained if w == weight]
         if set(used) != set(seeds):
@@ -480,7 +478,6 @@ def _check_one_sweep(answer: Answer, function: Callable[..., Any], laboratory: _
                 else "it has seen those, and their score says how well it remembers."
             )
         )
-    values, differences = found
     _check_values(laboratory, values)
     _check_differences(laboratory, differences)
 
@@ -566,6 +563,7 @@ EXERCISES = {
             "Let G draw once from z and y. D judges x with y and that image with y; in D's cost the image "
             "comes detached, in G's cost it does not.",
         ),
+        needs=("torch._dynamo",),  # an optimiser does
     ),
     "05.2": Exercise(
         _check_receptive_field,

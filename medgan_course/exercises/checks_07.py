@@ -10,8 +10,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from medgan_course.data.degrade import area_sampled
 from medgan_course.data.kspace import kspace_crop, zero_fill
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare
-from medgan_course.exercises.checks_03 import names
+from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, compare, names
 
 Function = Callable[..., Any]
 

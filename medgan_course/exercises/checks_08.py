@@ -8,17 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, softplus
 
-from medgan_course.exercises.answer import Answer, CheckFailed, Exercise, close, compare, gradient_in, kind
+from medgan_course.exercises.answer import (
+    Answer,
+    CheckFailed,
+    Exercise,
+    as_cost,
+    close,
+    compare,
+    gradient_in,
+    kind,
+)
 
 # 8.1: K classes and one more ---------------------------------------------------------------------------
-
-
-def _one_number(what: str, found: Tensor) -> Tensor:
-    if not found.is_floating_point():
-        raise CheckFailed(f"{what} is a tensor of {found.dtype}: a cost is a float.")
-    if found.numel() != 1:
-        raise CheckFailed(f"{what} has shape {tuple(found.shape)}: one number for the batch is wanted.")
-    return found.squeeze()
 
 
 def _check_one_more(answer: Answer) -> str:
@@ -33,7 +34,7 @@ def _check_terms(answer: Answer, function: Callable[..., Any], k: int, n: Sequen
     labelled, unlabelled, generated = ((1.5 * torch.randn(m, k) + torch.randn(k)).requires_grad_() for m in n)
     y = torch.arange(n[0]) % k
     what = "d_cost(labelled, y, unlabelled, generated)"
-    found = _one_number(what, answer.tensor(what, function, labelled, y, unlabelled, generated))
+    found = as_cost(what, answer.tensor(what, function, labelled, y, unlabelled, generated))
 
     def with_fake(logits: Tensor) -> Tensor:
         """Return log probabilities of K + 1 classes, the last of them "fake"."""
@@ -297,18 +298,9 @@ def _check_players(answer: Answer) -> str:
 
 
 def _three_costs(answer: Answer, function: Callable[..., Any], *arguments: Any) -> list[Tensor]:
-    found = answer.call("costs(C, G, D, x, y, u, k, z)", function, *arguments)
-    if not isinstance(found, tuple | list) or len(found) != 3:
-        forgotten = ": is a return missing?" if found is None else "."
-        raise CheckFailed(
-            f"costs must return three costs, D's, C's and G's, but returns {kind(found)}{forgotten}"
-        )
-    for name, cost in zip("DCG", found, strict=True):
-        if not isinstance(cost, Tensor):
-            raise CheckFailed(
-                f"{name}'s cost is {kind(cost)}, through which no gradient can pass: return a tensor."
-            )
-    return [_one_number(f"{name}'s cost", cost) for name, cost in zip("DCG", found, strict=True)]
+    wanted = [f"{name}'s cost" for name in "DCG"]
+    found = answer.several("costs(C, G, D, x, y, u, k, z)", wanted, function, *arguments)
+    return [as_cost(name, each) for name, each in zip(wanted, found, strict=True)]
 
 
 def _check_three_costs(answer: Answer, function: Callable[..., Any], sizes: Sequence[int]) -> None:
@@ -521,6 +513,7 @@ EXERCISES = {
             "For every budget make the list of differences, one a draw. Their mean, their standard deviation "
             "with one less below, and `scipy.stats.t.ppf(0.975, m - 1)` give the interval.",
         ),
+        needs=("scipy.stats",),
     ),
     "08.3": Exercise(
         _check_players,

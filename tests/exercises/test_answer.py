@@ -16,6 +16,42 @@ from medgan_course.exercises import EXERCISES, CheckFailed, answer, check, hint
 FUNCTIONS = sorted(EXERCISES)  # every answer may be a function
 
 
+def generates(*arguments):
+    yield 1.0
+
+
+def gives(value):
+    return lambda *arguments: value
+
+
+def threads(*arguments):
+    threading.Thread(target=over.wait, daemon=True).start()
+
+
+over = threading.Event()
+USELESS = {
+    "nan": float("nan"),
+    "infinity": float("inf"),
+    "text": "text",
+    "flag": True,
+    "complex": 1j,
+    "generator": (n for n in range(3)),
+    "empty tensor": torch.zeros(0),
+    "tensor of nan": torch.full((2, 2), float("nan"), requires_grad=True),
+    "tensor of halves": torch.full((3,), 0.5, dtype=torch.float16),
+    "array of objects": np.array([None, "a"], dtype=object),
+    "pair of nan": (torch.tensor(float("nan")), torch.tensor(float("nan"))),
+    "pair of None": (None, None),
+    "triple of text": ("a", "b", "c"),
+    "pair of networks": [nn.Linear(2, 2).double(), nn.Linear(2, 2)],
+    "pair of functions": (len, print),
+    "nested": [[[[]]]],
+    "dictionary": {"a": 1, None: torch.zeros(2)},
+    "network of doubles": nn.Linear(64, 1).double(),
+    "class": int,
+}
+
+
 def stub(title):
     def unsolved(*arguments):
         raise NotImplementedError(f"{title}: write it")
@@ -101,6 +137,23 @@ def test_what_happens_in_the_students_function_is_said(name, function, reason):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("what", USELESS)
+def test_whatever_a_function_returns_is_answered_with_a_sentence(name, what):
+    with pytest.raises(CheckFailed) as failure:
+        check(name, gives(USELESS[what]))
+    assert str(failure.value).strip()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("function", [generates, threads])
+def test_generators_and_threads_are_answered_with_a_sentence(name, function):
+    with pytest.raises(CheckFailed) as failure:
+        check(name, function)
+    over.set()
+    assert str(failure.value).strip()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_stub_is_still_to_do(name):
     chapter, number = name.split(".")
     title = f"Exercise {int(chapter)}.{number}"
@@ -160,6 +213,22 @@ def test_an_alarm_that_was_running_goes_on():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     assert 0 < left <= 100
+
+
+def test_what_an_exercise_needs_is_imported_before_the_clock_starts(tmp_path, monkeypatch):
+    (tmp_path / "slow_to_import.py").write_text(
+        "import signal\nbefore = signal.getitimer(signal.ITIMER_REAL)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    clock = []
+
+    def ask(asked):
+        clock.extend([sys.modules["slow_to_import"].before, signal.getitimer(signal.ITIMER_REAL)])
+        return "that is it."
+
+    monkeypatch.setitem(EXERCISES, "04.3", answer.Exercise(ask, ("a", "b", "c"), needs=("slow_to_import",)))
+    check("04.3", None)
+    assert clock[0] == (0.0, 0.0) < clock[1]
 
 
 def test_a_check_works_outside_the_main_thread():
@@ -309,5 +378,7 @@ def test_a_result_is_compared_with_the_right_one_and_with_what_mistakes_give():
         CheckFailed, match=r"^On 1, 2, 3 the result is 5, which is not right\. Look at the mean"
     ):
         answer.compare(5.0, 2.0, mistakes, **told)
+    with pytest.raises(CheckFailed, match=r"^On 1, 2, 3 the result is not finite: look for a log"):
+        answer.compare(torch.tensor([0.0, float("nan")]), torch.ones(2), mistakes, **told)
     with pytest.raises(CheckFailed, match="the result is another tensor than it should be"):
         answer.compare(torch.zeros(2), torch.ones(2), {"the order is turned": torch.zeros(3)}, **told)

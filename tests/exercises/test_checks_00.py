@@ -281,7 +281,10 @@ WRONG_0_2 = {
     "back is a tensor": (last_levels, "the second thing returned must be a function, but is a Tensor"),
     "back returns nothing": (loaded(back=lambda x, lo, hi: None), r"back\(images\) must return a tensor"),
     "in place": (in_place, "changed the array"),
-    "only images": (lambda *a: loaded()(*a)[0], "must return images and a function"),
+    "only images": (
+        lambda *a: loaded()(*a)[0],
+        "images and a function, but returns a Tensor of shape",
+    ),
     "no return": (lambda *a: None, "return missing"),
     "nothing but grey": (
         lambda levels, low, high: loaded()(levels.reshape(len(levels), *levels.shape[1:3]), low, high),
@@ -379,7 +382,7 @@ WRONG_0_3 = {
     "one image each": (one_image_each, "are in none of the parts"),
     "two parts": (
         lambda s, seed: split(s, seed)[:2],
-        r"Return 3 parts \(train, val, test\); this is a tuple of 2",
+        "must return train, val and test, but returns a tuple of 2",
     ),
     "no return": (lambda s, seed: None, "return missing"),
 }

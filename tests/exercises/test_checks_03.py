@@ -107,7 +107,10 @@ WRONG_3_1 = {
     "decibels turned": (used_is(lambda m, r: 10 * (4 / m).log10() - r), "and with its sign"),
     "infinite": (value_is(lambda m, x, y: m / 0), "PSNR is not finite"),
     "swapped": (lambda *a: audit()(*a)[::-1], r"PSNR: the result is another tensor.*20 dB"),
-    "one thing": (lambda *a: audit()(*a)[0], "two things, PSNR and the range"),
+    "one thing": (
+        lambda *a: audit()(*a)[0],
+        "PSNR and the range used, but returns a Tensor",
+    ),
     "words": (lambda *a: (audit()(*a)[0], "255"), "must be numbers"),
     "square images only": (
         audit(error=lambda x, y: (x - y).view(len(x), -1, 48).square().mean((1, 2))),
@@ -245,7 +248,10 @@ WRONG_3_2 = {
     ),
     "one size": (lambda f, s, d: floor()(f, s[:1], d), "never asked about sets of 30"),
     "one mean": (lambda f, s, d: (floor()(f, s, d)[0].mean(), 1.0), "must have shape"),
-    "means only": (lambda f, s, d: floor()(f, s, d)[0].tolist(), "two things, the means and c"),
+    "means only": (
+        lambda f, s, d: floor()(f, s, d)[0].tolist(),
+        "the means and c, but returns a list of",
+    ),
     "no return": (lambda f, s, d: None, "return missing"),
 }
 

@@ -125,7 +125,7 @@ WRONG_5_1 = {
     "each": (costs(end_d=lambda r, f: F.softplus(-r) + F.softplus(f)), r"D's cost has shape \(7,\)"),
     "number": (costs(end_g=lambda f, r: F.softplus(-f).mean().item()), "G's cost is a float"),
     "integers": (lambda *a: (torch.tensor(1), torch.tensor(1)), "tensor of floats"),
-    "one cost": (lambda *a: sum(costs()(*a)), "two costs"),
+    "one cost": (lambda *a: sum(costs()(*a)), "must return D's cost and G's cost, but returns a Tensor"),
     "no return": (lambda *a: None, "return missing"),
     "in place": (brightened, "changed its argument number 3 in place"),
     "no G": (lambda G, D, x, y, z: (D(x, y).mean(), D(x, y).mean()), "G is never called"),

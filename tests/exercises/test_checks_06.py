@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from medgan_course.exercises import CheckFailed
-from medgan_course.exercises.checks_06 import hidden, parts, people, revealed, scanner
+from medgan_course.exercises.checks_06 import hidden, revealed, scanner
+from medgan_course.exercises.divided import parts, people
 
 # 6.1: a pool of old images
 
@@ -282,7 +283,10 @@ WRONG_6_2 = {
     "remembering": (remembering, "is not a"),
     "one way": (one_way, "but from b to a and back: the loss is 0"),
     "images": (lambda G, F: (G(torch.zeros(1, 1, 4, 4)), F(torch.zeros(1, 1, 4, 4))), "of yours is a Tensor"),
-    "one translator": (lambda G, F: lambda a: G(a).roll(2, -1), "must return two translators"),
+    "one translator": (
+        lambda G, F: lambda a: G(a).roll(2, -1),
+        "must return G2 and F2, but returns a f",
+    ),
     "no return": (lambda G, F: None, "return missing"),
     "cropped": (moved(lambda x: x[..., 1:], lambda x: x), r"must return shape \(3, 1, 12, 12\)"),
     "fails": (lambda G, F: (lambda a: G(a).rol(2), F), "G2 raised AttributeError"),
@@ -493,7 +497,7 @@ WRONG_6_4 = {
     "counted from one": (lambda *a: tuple(part + 1 for part in albums(*a)), "outside of 0 to"),
     "floats": (lambda *a: tuple(part.float() for part in albums(*a)), "positions are whole numbers"),
     "words": (lambda *a: ("some", "others"), "A is no list of positions, but a str"),
-    "one album": (lambda *a: albums(*a)[0].tolist(), r"Return 2 parts \(A, B\); this is a list of \d"),
+    "one album": (lambda *a: albums(*a)[0].tolist(), r"must return A and B, but returns a list of \d"),
     "no return": (lambda *a: None, "return missing"),
 }
 

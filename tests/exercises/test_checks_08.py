@@ -450,7 +450,7 @@ WRONG_8_3 = {
     "any class": (any_class, "paid for any class"),
     "each image": (players(g_end=lambda f: F.softplus(-f)), r"G's cost has shape \(5,\)"),
     "number": (lambda *a: [cost.item() for cost in players()(*a)], "D's cost is a float"),
-    "two costs": (lambda *a: players()(*a)[:2], "three costs"),
+    "two costs": (lambda *a: players()(*a)[:2], "D's cost, C's cost and G's cost, but returns a tuple of 2"),
     "no return": (lambda *a: None, "return missing"),
 }
 

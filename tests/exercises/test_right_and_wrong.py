@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from medgan_course.exercises import CheckFailed, check
+from medgan_course.exercises import EXERCISES, CheckFailed, check
 
 CHAPTERS = [import_module(path.stem) for path in sorted(Path(__file__).parent.glob("test_checks_*.py"))]
 
@@ -19,9 +19,16 @@ def parameters(which):
     return [
         pytest.param(name, answer, id=f"{name} {how}")
         for chapter in CHAPTERS
-        for name, answers in getattr(chapter, which, {}).items()
+        for name, answers in getattr(chapter, which).items()
         for how, answer in answers.items()
     ]
+
+
+@pytest.mark.parametrize(("which", "least"), [("RIGHT", 3), ("WRONG", 5)])
+def test_every_exercise_is_tried_with_several_answers(which, least):
+    tried = {name: len(answers) for chapter in CHAPTERS for name, answers in getattr(chapter, which).items()}
+    assert sorted(tried) == sorted(EXERCISES)
+    assert min(tried.values()) >= least
 
 
 @pytest.mark.parametrize(("name", "answer"), parameters("RIGHT"))

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "medgan_course"
 # What no user of the library calls: commands, and the checks behind exercises.check.
 INTERNAL = re.compile(
-    r"(.*\.)?(cli|__main__|record_runs|recorded_runs|generate|answer|command|checks_\w+|checks)"
+    r"(.*\.)?(cli|__main__|record_runs|recorded_runs|generate|answer|divided|command|checks_\w+|checks)"
 )
 
 
