@@ -21,10 +21,13 @@ INSTALLED := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | c
 SMOKE := MEDGAN_PROFILE=smoke OMP_NUM_THREADS=1 TQDM_DISABLE=1 CUDA_VISIBLE_DEVICES=
 
 .NOTPARALLEL:
-.PHONY: book test serve times env data lint unit notebooks pages screenshots welcome vendor lock clean
+.PHONY: book test serve slides times env data lint unit notebooks pages screenshots welcome vendor lock clean
 
 book: $(INSTALLED)
 	$(BIN)/python book/build.py
+
+slides: $(INSTALLED)
+	$(BIN)/python book/slides.py
 
 times: $(INSTALLED)
 	$(BIN)/python book/times.py

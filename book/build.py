@@ -1,4 +1,4 @@
-"""Build one profile's book: execute what has changed, render every page, mark those on surrogate data.
+"""Build one profile's book: execute what has changed, render pages and slides, mark those on surrogate data.
 
     python book/build.py            # MEDGAN_PROFILE, or cpu, to _build/cpu/html
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from execute import Page, Place, execute_changed
 from jupyter_book.sphinx import build_sphinx
+from slides import write as write_slides
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from medgan_course.budgets import profile
@@ -48,6 +49,7 @@ def build(place: Place) -> int:
     if render(place, unfinished):
         print("\nThe book was not built: correct what the warnings above name.", file=sys.stderr)
         return 1
+    write_slides(place, unfinished)
     mark_surrogates(unfinished)
     shutil.rmtree(html, ignore_errors=True)
     os.replace(unfinished, html)

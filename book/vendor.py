@@ -56,6 +56,15 @@ PACKAGES = [
         files=r"tex-mml-chtml\.js|output/chtml/fonts/woff-v2/.*\.woff",
         used_by="formulas (`mathjax_path` in `_config.yml`)",
     ),
+    Package(
+        name="reveal.js",
+        version="6.0.2",
+        licence="MIT",
+        integrity="sha512-JYIg5D9aoxoaLeb84O+OvAwsKWdIavVgEDScxtYEXFCT6t6TQrhNtSgogcjdCpdLsWglhJn3zyE3fUOwiH5KEg==",
+        folder="dist",
+        files=r"reveal\.(js|css)|plugin/notes\.js",
+        used_by="slides (`book/slides.py`)",
+    ),
 ]
 
 

@@ -27,14 +27,14 @@ def built_book() -> Path:
 
 
 def pages() -> list[str]:
-    """Return every page that somebody wrote, relative to the book; not indices, nor the library's source."""
+    """Return every page that somebody wrote, relative to the book; not slides, indices, library sources."""
     html = built_book()
     generated = {"index.html", "genindex.html", "py-modindex.html", "search.html"}
     found = (path.relative_to(html) for path in html.rglob("*.html"))
     return sorted(
         str(path)
         for path in found
-        if path.parts[0] not in ("_static", "_modules") and str(path) not in generated
+        if path.parts[0] not in ("_static", "_modules", "slides") and str(path) not in generated
     )
 
 
