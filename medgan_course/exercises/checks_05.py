@@ -169,6 +169,8 @@ def _check_two_costs(answer: Answer, n: int) -> None:
             "real images are missing from D's cost": fake_part,
             "D's two terms are averaged, where the formula adds them": (real_part + fake_part) / 2,
             "the values of the batch are added up, where a mean is wanted": n * (real_part + fake_part),
+            "D's cost is a difference of mean logits, as of a Wasserstein critic; here every logit is a "
+            "probability's": D(fake, y).mean() - D(x, y).mean(),
             "D's cost has the minus sign of V: D raises V, so its cost is -V": -(real_part + fake_part),
         },
         seen=f"{seen}D's cost: ",

@@ -126,6 +126,10 @@ WRONG_5_1 = {
     "number": (costs(end_g=lambda f, r: F.softplus(-f).mean().item()), "G's cost is a float"),
     "integers": (lambda *a: (torch.tensor(1), torch.tensor(1)), "tensor of floats"),
     "one cost": (lambda *a: sum(costs()(*a)), "must return D's cost and G's cost, but returns a Tensor"),
+    "mean logits": (
+        lambda G, D, x, y, z: (D(G(z, y).detach(), y).mean() - D(x, y).mean(), -D(G(z, y), y).mean()),
+        "D's cost: it looks as if .* Wasserstein critic",
+    ),
     "no return": (lambda *a: None, "return missing"),
     "in place": (brightened, "changed its argument number 3 in place"),
     "no G": (lambda G, D, x, y, z: (D(x, y).mean(), D(x, y).mean()), "G is never called"),
