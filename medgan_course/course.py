@@ -16,7 +16,6 @@ import logging
 import multiprocessing
 import os
 import re
-import resource
 import secrets
 import signal
 import sys
@@ -212,6 +211,9 @@ def _config(folder: Path) -> Config:
             f"{folder} is no nbgrader course: medgan course init {folder} makes one."
         ) from error
     config.CourseDirectory.root = str(folder.resolve())
+    if "db_url" not in config.CourseDirectory:
+        # Several processes write: wait for one another longer than SQLite's five seconds.
+        config.CourseDirectory.db_url = f"sqlite:///{folder.resolve() / 'gradebook.db'}?timeout=60"
     return config
 
 
@@ -375,6 +377,8 @@ class WarmManager(AsyncKernelManager):
 
 def _kernel(connection_file: str, cwd: str, environment: dict[str, str], memory: float) -> None:
     """Be a kernel, in a forked process."""
+    import resource  # not on Windows
+
     from ipykernel.kernelapp import IPKernelApp
 
     os.setsid()  # so that whatever the kernel starts ends with it
@@ -607,7 +611,6 @@ def _grade_one(folder: Path, assignment: str, student: str, memory: float, quest
             utils.rmtree(str(final))
         final.parent.mkdir(parents=True, exist_ok=True)
         os.replace(made, final)
-        made.parent.rmdir()
     else:
         failure = _missing(coursedir) or _why(found.get("log", "") + found["error"])
     question.send((tuple(dict.fromkeys(said.getvalue().splitlines())), failure))

@@ -207,10 +207,12 @@ def test_graded_once_only_what_failed_is_tried_again(graded):
 def test_what_was_cut_off_in_the_middle_is_not_taken_for_graded(graded):
     api, _, _ = graded
     root = Path(api.coursedir.root)
-    shutil.move(root / "autograded" / "partly", root / course.UNFINISHED / "partly")
+    shutil.rmtree(root / course.UNFINISHED)
+    (root / course.UNFINISHED).mkdir()
+    shutil.move(root / "autograded" / "partly", root / course.UNFINISHED)
     again = course.grade(root, NAME, say=lambda line: None)
     assert {each.student: each.score for each in again} == {"damaged": 0, "partly": 1}
-    assert not (root / course.UNFINISHED / "partly").exists()
+    assert not list((root / course.UNFINISHED).rglob("*.ipynb"))
 
 
 def test_feedback_and_export(graded, tmp_path):
