@@ -132,7 +132,8 @@ class _Plain:
             r"\{cite:t\}`([^`]+)`", lambda found: ", ".join(self._cited(found[1], in_text=True)), text
         )
         text = re.sub(r"\{term\}`([^<`]+?)(?:\s*<[^`]*)?`", r"\1", text)
-        text = re.sub(r"(?i)(?:equation )?\{eq\}`[^`]+`", "the equation", text)
+        text = re.sub(r"Equation \{eq\}`[^`]+`", "The equation", text)
+        text = re.sub(r"(?:equation )?\{eq\}`[^`]+`", "the equation", text)
         return re.sub(
             r"\[([^\]]*)\]\((?!http)([^)#]+)[^)]*\)", lambda found: found[1] or self._title(found[2]), text
         )
