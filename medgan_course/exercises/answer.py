@@ -85,7 +85,9 @@ class Answer:
         except NotImplementedError as error:
             reason = str(error)
             if not reason.startswith(self.title):
-                raise CheckFailed(f"{what} raised NotImplementedError: {_first_line(error)}") from error
+                raise CheckFailed(
+                    f"{what} raised NotImplementedError{_line(error)}: {_first_line(error)}"
+                ) from error
             raise CheckFailed(f"{self.title} is still to do{reason.removeprefix(self.title)}.") from error
         except SystemExit as error:
             raise CheckFailed(f"{what} tried to end the program with exit(): take that call out.") from error
