@@ -116,9 +116,10 @@ def test_stopped_by_the_keyboard(server, empty_home, monkeypatch):
     def stop(bar, n):
         raise Stop
 
-    with monkeypatch.context() as patch, pytest.raises(Stop):
+    with monkeypatch.context() as patch:
         patch.setattr("tqdm.tqdm.update", stop)
-        data.load("tinymnist")
+        with pytest.raises(Stop):
+            data.load("tinymnist")
     assert left_behind(empty_home) == ["tinymnist.npz.part"]
     assert "the official bytes" in data.load("tinymnist").source
     assert left_behind(empty_home) == ["tinymnist.npz"]
