@@ -154,7 +154,7 @@ class _Plain:
             text = nbformat.read(path, as_version=4).cells[0].source
         else:
             text = path.read_text("utf-8")
-        return re.search(r"^# (.+)", text, re.MULTILINE)[1]
+        return next(re.finditer(r"^# (.+)", text, re.MULTILINE))[1]
 
 
 def _pieces(text: str) -> Iterator[NotebookNode]:
@@ -220,7 +220,7 @@ def _lead(text: str, room: int) -> str:
 def _questions(text: str) -> Iterator[NotebookNode]:
     """Yield a cell for each question of a quiz with its options, and one with the reasons for the speaker."""
     for part in re.split(r"(?=^\*\*\d+\. )", text, flags=re.MULTILINE)[1 : QUESTIONS + 1]:
-        question = _QUESTION.match(part)
+        question = next(_QUESTION.finditer(part))
         options = list(_OPTION.finditer(part))
         items = "\n".join(f"<li>\n\n{option['text']}\n\n</li>" for option in options)
         yield new_markdown_cell(
