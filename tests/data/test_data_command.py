@@ -407,6 +407,10 @@ def test_a_chapter_says_what_it_loads(chapter):
                 for call in ast.walk(statement):
                     if isinstance(call, ast.Call) and ast.unparse(call.func) == "data.load":
                         given = {keyword.arg: keyword.value for keyword in call.keywords}
+                        # A loop over pairs of set and size says both.
+                        if isinstance(statement, ast.For) and ast.unparse(statement.target) == "(name, size)":
+                            loaded |= set(ast.literal_eval(statement.iter))
+                            continue
                         size = eval(ast.unparse(given["size"]), names) if "size" in given else 28
                         name = call.args[0]
                         words = [name] if isinstance(name, ast.Constant) else every_word
