@@ -44,9 +44,9 @@ function extent(points) {
   return { x, y, spread: Math.sqrt(square / n) };
 }
 
-/* The period of a series: the lag of the highest peak of its autocorrelation, beyond the first zero, once noise
-   is smoothed away and the trend taken out. null if that peak is below 0.6, if the series is too short to show three
-   periods, or if most of its variance is noise. */
+/* The period of a series: the first lag, beyond the first zero, at which the autocorrelation has a peak of 0.6 or more,
+   once noise is smoothed away and the trend taken out. null if there is none within a third of the series, which must
+   show three periods, or if most of its variance is noise. */
 export function period(values, half = 4) {
   if (!values.every(Number.isFinite)) return null;
   const smooth = values.slice(half, -half).map((_, i) => average(values.slice(i, i + 2 * half + 1)));
@@ -64,11 +64,10 @@ export function period(values, half = 4) {
   });
   const first = correlation.findIndex((r) => r < 0);
   if (first < 0) return null;
-  const beyond = correlation.slice(first);
-  const peak = Math.max(...beyond);
-  const lag = first + beyond.indexOf(peak);
-  // A peak at the very end is a slope, not a peak.
-  return peak >= 0.6 && lag < correlation.length - 1 ? lag : null;
+  const peak = correlation.findIndex(
+    (r, lag) => lag > first && r >= 0.6 && r >= correlation[lag - 1] && r > correlation[lag + 1],
+  );
+  return peak < 0 ? null : peak;
 }
 
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
