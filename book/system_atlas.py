@@ -23,6 +23,7 @@ from medgan_course import pretrained, systems
 from medgan_course.experiments.card import ResultsCard, table
 from medgan_course.experiments.runner import titles
 from medgan_course.nets.dcgan import Generator
+from medgan_course.systems import conditional_gan, ssgan
 from medgan_course.viz.figures import tile
 
 # The word says it; sign and colour only help to find it.
@@ -69,18 +70,37 @@ def taught(name: str, title: str, key: str, found: list[Piece]) -> Piece | None:
     return None
 
 
+def _dcgan(stem: str) -> torch.Tensor:
+    net = pretrained.load(stem, Generator)
+    return net(net.latent(16, seed=0))
+
+
+def _conditional_gan(stem: str) -> torch.Tensor:
+    net = pretrained.load(stem, conditional_gan.labelled_generator)
+    classes = pretrained.card(stem)["config"]["n_classes"]
+    return net(net.latent(16, seed=0), torch.arange(16) % classes)
+
+
+def _ssgan(stem: str) -> torch.Tensor:
+    net = pretrained.load(stem, ssgan.players)["G"]
+    return net(net.latent(16, seed=0))
+
+
+# Those that draw from noise; a translation needs an image to translate, which chapter 5 shows.
+DRAWN = {"conditional_gan": _conditional_gan, "dcgan": _dcgan, "ssgan": _ssgan}
+
+
 def picture(name: str) -> tuple[torch.Tensor, str] | None:
     """Return images of the system's committed network and what they show, or None if there are none.
 
-    The images are ``(N, 1, H, W)`` in [-1, 1], from noise alone.
+    The images are ``(N, 1, H, W)`` in [-1, 1], from noise (and classes) alone.
     """
-    drawn = next((path for path in sorted(pretrained.folder().glob(f"{name}_*.json"))), None)
-    if drawn is None or name != "dcgan":  # the others need a condition
+    kept = next((path.stem for path in sorted(pretrained.folder().glob(f"{name}_*.json"))), None)
+    if kept is None or name not in DRAWN:
         return None
-    net, facts = pretrained.load(drawn.stem, Generator), pretrained.card(drawn.stem)
     with torch.no_grad():
-        images = net(net.latent(16, seed=0))
-    data = f"{facts['data']['name']}, {images.shape[-1]} px"
+        images = DRAWN[name](kept)
+    data = f"{pretrained.card(kept)['data']['name']}, {images.shape[-1]} px"
     return images, f"The first 16 images of the committed network, trained on {data}"
 
 

@@ -121,9 +121,13 @@ def test_every_committed_card_is_shown(atlas: str) -> None:
         assert all(claim["statement"] in entry(atlas, card.system) for claim in card.claims)
 
 
-def test_a_committed_network_is_drawn_with_words_for_it(atlas: str) -> None:
-    text = entry(atlas, "dcgan")
-    assert 'alt="The first 16 images of the committed network, trained on pneumoniamnist, 64 px."' in text
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("dcgan", "pneumoniamnist, 64"), ("conditional_gan", "mednist, 64"), ("ssgan", "pneumoniamnist, 28")],
+)
+def test_a_committed_network_is_drawn_with_words_for_it(atlas: str, name: str, data: str) -> None:
+    text = entry(atlas, name)
+    assert f'alt="The first 16 images of the committed network, trained on {data} px."' in text
     assert 'src="data:image/webp;base64,' in text
     assert len(text) < 60_000  # bytes of a page that a phone loads
 
