@@ -6,6 +6,7 @@ import { Generator } from "./random.js";
 
 export const BATCH = 128;
 const WIDTH = 32;
+const KEPT = 1_000; // steps of the history
 
 export class Game {
   /* `target(n, seed)` draws n real points; `settings` are {loss, rateG, rateD, stepsD}. */
@@ -61,6 +62,7 @@ export class Game {
     }
     const costG = this.turnOfG();
     this.history.push({ step: this.step++, D: costD, G: costG });
+    if (this.history.length > KEPT) this.history.shift();
     return this.history.at(-1);
   }
 

@@ -155,13 +155,14 @@ class Widget {
       this.playing = true;
       this.stepped = performance.now();
       this.showButtons();
-      requestAnimationFrame((now) => this.frame(now));
+      this.next = requestAnimationFrame((now) => this.frame(now));
     }
   }
 
   pause() {
     if (!this.playing) return;
     this.playing = false;
+    cancelAnimationFrame(this.next);
     this.showButtons();
     this.say();
   }
@@ -189,7 +190,7 @@ class Widget {
   }
 
   frame(now) {
-    if (!this.playing) return;
+    this.next = requestAnimationFrame((next) => this.frame(next));
     const due = Math.floor((now - this.stepped) / (this.slowly ? SLOW : PACE));
     if (due > 0) {
       this.stepped = now;
@@ -199,14 +200,11 @@ class Widget {
       this.showStep();
     }
     if (this.over) this.pause();
-    requestAnimationFrame((next) => this.frame(next));
   }
 
   advance() {
-    this.game.play();
-    const { step, history } = this.game;
-    if (!Number.isFinite(history.at(-1).D + history.at(-1).G)) this.over = true;
-    if (step % LOOK === 0 || this.over) this.diagnose(measure(this.game, this.target));
+    const { D, G } = this.game.play();
+    if (this.game.step % LOOK === 0 || !Number.isFinite(D + G)) this.diagnose(measure(this.game, this.target));
   }
 
   /* Pictures and words. */
@@ -230,7 +228,9 @@ class Widget {
     this.names = names;
     if (!news && this.playing && this.game.step % WORDS) return;
     this.words = found[0].words;
-    this.panel.querySelector(".game-names").textContent = names.join(", with ").replace(/, with (.)/, (_, c) => `, with ${c.toLowerCase()}`);
+    this.panel.querySelector(".game-names").textContent = names
+      .map((name, i) => (i ? name.toLowerCase() : name))
+      .join(" and ");
     this.panel.querySelector(".game-words").textContent = this.words;
     this.panel.querySelector("[data-do=reset]").classList.toggle("game-wanted", names.includes("Divergence"));
     this.panel.querySelector(".game-verdict").classList.toggle("game-bad", Boolean(found[0].bad));
