@@ -424,6 +424,9 @@ def test_names_follow_from_what_is_measured(browser: Browser, project: str) -> N
         assert diagnosed(tab, [*good[:-5], *lump[-5:]]) != [["Mode collapse", False]], (
             "50 steps are no collapse"
         )
+        assert diagnosed(tab, lump[:5]) == [["Learning", False]], "nor is a game that has just begun"
+        once_round = [look(i, away=1.0, angle=2 * np.pi * i / 250) for i in every]
+        assert diagnosed(tab, once_round) == [["G has reached the data", False]]
         turning = [look(i, away=1.0, angle=2 * np.pi * i / 80) for i in every]
         assert diagnosed(tab, turning) == [["Oscillation", False]]
         to_and_fro = [look(i, away=1.0, angle=np.sin(i)) for i in every]
