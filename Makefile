@@ -21,7 +21,7 @@ INSTALLED := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | c
 SMOKE := MEDGAN_PROFILE=smoke OMP_NUM_THREADS=1 TQDM_DISABLE=1 CUDA_VISIBLE_DEVICES=
 
 .NOTPARALLEL:
-.PHONY: book test serve slides times env data lint unit notebooks pages screenshots welcome vendor lock clean
+.PHONY: book test serve slides times env data lint unit notebooks pages screenshots welcome game vendor lock clean
 
 book: $(INSTALLED)
 	$(BIN)/python book/build.py
@@ -77,6 +77,11 @@ screenshots: $(INSTALLED)
 
 welcome: $(INSTALLED)
 	$(BIN)/python book/images.py
+
+# What chapter 2's game opens on, and its still picture.
+game: $(INSTALLED)
+	$(BIN)/python book/game_state.py
+	$(BIN)/python tests/book/game_page.py
 
 vendor:
 	$(PYTHON) book/vendor.py
