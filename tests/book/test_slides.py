@@ -8,11 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import slides
-from browser import chromium, served
+from browser import served
 from execute import Place
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))
@@ -158,7 +158,7 @@ def test_the_instructors_page_links_the_slides_of_every_chapter() -> None:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, list[str]]]:
+def shown(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """Yield slides in a browser, and the addresses of other hosts and the errors that it met."""
     root = tmp_path_factory.mktemp("course")
     (root / "chapters").mkdir()
@@ -175,17 +175,15 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, list
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slides, "cache_of", lambda _: _Executed())
         slides.write(Place(root, root, "smoke"), root / "html")
-    try:
-        with served(root / "html") as home, chromium() as browser:
-            page = browser.new_page(viewport={"width": 1280, "height": 720})
-            page.on("console", lambda message: message.type == "error" and problems.append(message.text))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on("request", lambda r: r.url.startswith(("data:", home)) or problems.append(r.url))
-            page.goto(f"{home}/slides/00_a.html")
-            page.wait_for_selector("body[data-ready]", state="attached")
-            yield page, problems
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+    with served(root / "html") as home:
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda r: r.url.startswith(("data:", home)) or problems.append(r.url))
+        page.goto(f"{home}/slides/00_a.html")
+        page.wait_for_selector("body[data-ready]", state="attached")
+        yield page, problems
+        page.close()
 
 
 class _Executed:
