@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from chapter_text import CHAPTERS, pieces
 from docutils import nodes
@@ -31,6 +32,7 @@ FILE = Path(__file__).parent / "times.json"
 FOLDERS = (CHAPTERS, "solutions", "exercises")  # of which only chapters know a budget
 USING, INSTRUCTORS = "book/using", "book/instructors"  # pages in which the line MARK becomes a table
 MARK = "% times"
+GRADING = "% grading"  # and this one, of the instructors' page
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,33 @@ def _sources(chapters: dict[str, str], columns: list[tuple[str, str]], times: Ti
     )
 
 
+def grading(file: Path = Path(__file__).parents[1] / "benchmarks" / "grading-cpu.json") -> str:
+    """Return what grading a class cost, in MyST, from what ``python -m benchmarks.grading`` wrote."""
+    found = json.loads(file.read_text("utf-8"))
+
+    def row(what: str, ones: list[dict[str, Any]]) -> str:
+        n = sum(one["n"] for one in ones)
+        each = (sum(one[key] for one in ones) / n for key in ("clock_seconds", "cpu_seconds"))
+        return f"| {what} | {n} | {' | '.join(f'{seconds:.1f} s' for seconds in each)} |"
+
+    nothing = sum(points == 0 for points in found["whole"]["points"].values())
+    kinds = ", ".join(f"{n} {kind}" for kind, n in found["class"].items())
+    workers = f"{found['workers']} worker{'s' if found['workers'] > 1 else ''}"
+    return "\n".join(
+        [
+            "| | submissions | time of each | CPU of each |",
+            "|---|---|---|---|",
+            row("`nbgrader autograde`, its own settings", found["pairs"]["plain"]),
+            row("`medgan course grade`, 1 worker", found["pairs"]["warm"]),
+            row(f"`medgan course grade`, {workers}", [found["whole"]]),
+            "",
+            f"Assignment {found['assignment']}, on {found['device']}. The first two graded the same",
+            f"submissions, right and unfinished ones; the last a class: {kinds}.",
+            f"{nothing} of the class got no points.",
+        ]
+    )
+
+
 def spoken(seconds: float) -> str:
     """Return ``seconds`` as a reader would say them, as in "42 s" and "3 min 5 s"."""
     minutes, rest = divmod(round(seconds), 60)
@@ -211,6 +240,8 @@ def _fill(app: Sphinx, docname: str, source: list[str]) -> None:
         titles = {piece.chapter: piece.title for piece in pieces(Path(app.srcdir))}
         made = table if docname == USING else table_for_ci
         source[0] = source[0].replace(MARK, made(titles, read()))
+    if docname == INSTRUCTORS:
+        source[0] = source[0].replace(GRADING, grading())
 
 
 def _add_line(app: Sphinx, document: nodes.document) -> None:

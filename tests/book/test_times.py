@@ -121,6 +121,33 @@ def test_each_page_gets_its_own(page: str, column: str) -> None:
     assert times.MARK not in source[0]
 
 
+def test_the_cost_of_grading_is_that_of_each_submission(tmp_path: Path) -> None:
+    def some(n: int, clock: float, cpu: float) -> dict[str, float]:
+        return {"n": n, "clock_seconds": clock, "cpu_seconds": cpu}
+
+    facts = {"assignment": "04_a", "device": "A processor", "class": {"right": 9, "hangs": 1}, "workers": 2}
+    pairs = {"plain": [some(4, 40, 20), some(4, 48, 20)], "warm": [some(4, 10, 6)]}
+    file = tmp_path / "grading.json"
+    file.write_text(
+        json.dumps(facts | {"pairs": pairs, "whole": some(10, 25, 30) | {"points": {"ann": 0, "bob": 4}}}),
+        "utf-8",
+    )
+    lines = times.grading(file).splitlines()
+    assert lines[2].endswith("| 8 | 11.0 s | 5.0 s |")
+    assert lines[3].endswith("1 worker | 4 | 2.5 s | 1.5 s |")
+    assert lines[4].endswith("2 workers | 10 | 2.5 s | 3.0 s |")
+    assert lines[-2].endswith("a class: 9 right, 1 hangs.")
+    assert lines[-1] == "1 of the class got no points."
+
+
+def test_the_instructors_page_has_a_place_for_the_cost_of_grading() -> None:
+    source = [(ROOT / f"{times.INSTRUCTORS}.md").read_text("utf-8")]
+    assert source[0].splitlines().count(times.GRADING) == 1
+    times._fill(SimpleNamespace(srcdir=str(ROOT)), times.INSTRUCTORS, source)
+    assert times.GRADING not in source[0]
+    assert "`medgan course grade`, 1 worker" in source[0]
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_chapter_has_a_place_for_its_line(chapter: str) -> None:
     text = [cell.source for cell in read(ROOT / "chapters" / f"{chapter}.ipynb", as_version=4).cells]
