@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from glob import glob
 from io import StringIO
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from medgan_course.errors import CourseError, did_you_mean
 from medgan_course.exercises.generate import (
@@ -331,43 +331,58 @@ class Execute(preprocessors.Execute):
         return super().create_kernel_manager()
 
 
+class Wanted(NamedTuple):
+    """A kernel that a grader asks for: the arguments of :func:`_kernel`."""
+
+    connection_file: str
+    cwd: str
+    environment: dict[str, str]
+    memory: float
+
+
 class _Forked:
-    """A forked kernel, as far as ``LocalProvisioner`` asks a ``subprocess.Popen``."""
+    """Another process's child, as far as ``LocalProvisioner`` asks a ``subprocess.Popen``."""
 
     stdin = stdout = stderr = None
 
-    def __init__(self, process: ForkServerProcess) -> None:
-        self.process = process
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
 
     def poll(self) -> int | None:
-        return self.process.exitcode
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return 1
+        return None
 
     def wait(self) -> int | None:
-        self.process.join()
-        return self.process.exitcode
+        while self.poll() is None:
+            time.sleep(0.01)
+        return self.poll()
 
     def send_signal(self, number: int) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
+        os.kill(self.pid, number)
 
 
 class _WarmProvisioner(LocalProvisioner):
-    """Forks a kernel from the process that has imported everything."""
+    """Has a kernel forked from the process that has imported everything."""
 
     parent: Any
     process: Any
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
-        arguments = (self.parent.connection_file, kwargs["cwd"], kwargs["env"], self.parent.memory)
-        process = processes.Process(target=_kernel, args=arguments, daemon=True)
-        process.start()
-        self.process, self.pid, self.pgid = _Forked(process), process.pid, process.pid
+        host = WarmManager.host
+        host.send(Wanted(self.parent.connection_file, kwargs["cwd"], kwargs["env"], self.parent.memory))
+        self.pid = self.pgid = host.recv()
+        self.process = _Forked(self.pid)
         return self.connection_info
 
 
 class WarmManager(AsyncKernelManager):
     """Manages a forked kernel."""
 
+    # Who forks kernels. A grader, itself forked, cannot: it would begin with a process that is not warm.
+    host: ClassVar[Connection]
     memory = Float(4, help="GiB for the kernel, beside what it shares; on Linux only.").tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
@@ -543,18 +558,35 @@ def _graded(folder: Path, assignment: str, student: str, memory: float) -> Grade
     """Grade one submission in a process of its own, and wait for it, but not for ever."""
     start = time.monotonic()
     coursedir = CourseDirectory(config=_config(folder), assignment_id=assignment)
-    answer, question = processes.Pipe(duplex=False)
-    process = processes.Process(target=_grade_one, args=(folder, assignment, student, memory, question))
+    host, there = processes.Pipe()
+    process = processes.Process(target=_grade_one, args=(folder, assignment, student, memory, there))
     process.start()
-    question.close()
+    there.close()
+    kernels: list[BaseProcess] = []
+    said: tuple[str, ...]
+    failure: str | None
+    seconds = Execute(config=_config(folder)).seconds + MARGIN
     try:
-        seconds = Execute(config=_config(folder)).seconds + MARGIN
-        said, failure = answer.recv() if answer.poll(seconds) else ((), f"took longer than {seconds:g} s")
+        while True:
+            if not host.poll(max(0, start + seconds - time.monotonic())):
+                said, failure = (), f"took longer than {seconds:g} s"
+                break
+            answer = host.recv()
+            if not isinstance(answer, Wanted):
+                said, failure = answer
+                break
+            kernels.append(processes.Process(target=_kernel, args=answer, daemon=True))
+            kernels[-1].start()
+            host.send(kernels[-1].pid)
     except EOFError:
         process.join()
         said, failure = (), f"its grader was stopped (exit status {process.exitcode})"
-    process.kill()  # its kernel follows it
+    process.kill()
     process.join()
+    for kernel in kernels:
+        if kernel.is_alive() and kernel.pid is not None:
+            os.killpg(kernel.pid, signal.SIGKILL)  # and what it has started
+        kernel.join()
     with _gradebook(coursedir) as gradebook:
         gradebook.update_or_create_student(student)
         submission = gradebook.update_or_create_submission(assignment, student)
@@ -589,9 +621,10 @@ def _why(report: str) -> str:
     return (errors or ["nbgrader does not say why"])[0][:300]
 
 
-def _grade_one(folder: Path, assignment: str, student: str, memory: float, question: Connection) -> None:
+def _grade_one(folder: Path, assignment: str, student: str, memory: float, host: Connection) -> None:
     """Let nbgrader grade one submission; answer with what was done to it, and why it failed if it did."""
     config = _config(folder)
+    WarmManager.host = host
     config.Execute.warm = True
     config.WarmManager.memory = memory
     coursedir = CourseDirectory(config=config, assignment_id=assignment, student_id=student)
@@ -613,4 +646,4 @@ def _grade_one(folder: Path, assignment: str, student: str, memory: float, quest
         os.replace(made, final)
     else:
         failure = _missing(coursedir) or _why(found.get("log", "") + found["error"])
-    question.send((tuple(dict.fromkeys(said.getvalue().splitlines())), failure))
+    host.send((tuple(dict.fromkeys(said.getvalue().splitlines())), failure))
