@@ -204,7 +204,7 @@ def grading(file: Path = Path(__file__).parents[1] / "benchmarks" / "grading-cpu
     workers = f"{found['workers']} worker{'s' if found['workers'] > 1 else ''}"
     return "\n".join(
         [
-            "| | submissions | time of each | CPU of each |",
+            "| | n | time of each | CPU of each |",
             "|---|---|---|---|",
             row("`nbgrader autograde`, its own settings", found["pairs"]["plain"]),
             row("`medgan course grade`, 1 worker", found["pairs"]["warm"]),
