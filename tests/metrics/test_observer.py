@@ -5,10 +5,11 @@ from statistics import NormalDist
 
 import pytest
 import torch
+from scipy.stats import binom, norm
 
 from medgan_course.errors import CourseError
 from medgan_course.metrics.classification import cohen_kappa
-from medgan_course.metrics.observer import scripted_observer, turing_test
+from medgan_course.metrics.observer import blinded, power, scripted_observer, turing_test
 
 shown = torch.arange(40) % 2 == 0
 
@@ -81,6 +82,67 @@ def test_d_prime_by_hand():
     assert found.accuracy.value == pytest.approx(31 / 40)
 
 
+def test_the_criterion_by_hand():
+    said = torch.tensor([True] * 15 + [False] * 5 + [True] * 4 + [False] * 16)
+    found = turing_test(torch.arange(40) < 20, said)
+    h, f = 15.5 / 21, 4.5 / 21
+    assert found.criterion.value == pytest.approx(-(norm.ppf(h) + norm.ppf(f)) / 2)
+    half = (found.d_prime.high - found.d_prime.value) / 2
+    assert found.criterion.high - found.criterion.value == pytest.approx(half)
+    assert found.criterion.floor.high == pytest.approx(found.d_prime.floor.high / 2)
+
+
+@pytest.mark.parametrize("criterion", [-0.5, 0.0, 0.5])
+def test_the_criterion_is_the_one_that_the_observer_has(criterion):
+    many = torch.arange(200) % 2 == 0
+    tests = [
+        turing_test(many, scripted_observer(many, d_prime=1.0, criterion=criterion, seed=seed))
+        for seed in range(300)
+    ]
+    covered = sum(test.criterion.low <= criterion <= test.criterion.high for test in tests) / 300
+    assert 0.91 <= covered <= 0.99
+
+
+def test_a_blinded_test_has_its_images_from_where_it_says_and_none_twice():
+    real, generated = torch.arange(30.0).view(-1, 1, 1, 1), torch.arange(100.0, 120).view(-1, 1, 1, 1)
+    images, is_real = blinded(real, generated, n=20, seed=3)
+    assert images.shape == (20, 1, 1, 1)
+    assert is_real.dtype == torch.bool
+    assert torch.equal(images.flatten() < 100, is_real)
+    assert len(images.unique()) == 20
+    again, truth = blinded(real, generated, n=20, seed=3)
+    assert torch.equal(images, again)
+    assert torch.equal(is_real, truth)
+
+
+def test_the_coin_is_fair_and_every_image_has_the_same_chance():
+    real, generated = torch.arange(8.0), torch.arange(100.0, 108)
+    drawn = [blinded(real, generated, n=6, seed=seed) for seed in range(2000)]
+    tosses = torch.cat([is_real for _, is_real in drawn]).double()
+    assert tosses.mean() == pytest.approx(0.5, abs=0.02)
+    # With as many of either kind, the last would follow from the others.
+    assert len({int(is_real.sum()) for _, is_real in drawn}) > 3
+    counts = torch.cat([images for images, _ in drawn]).unique(return_counts=True)[1]
+    assert len(counts) == 16
+    assert counts.min() > 0.8 * 12000 / 16
+
+
+def test_the_power_of_a_test_by_hand():
+    # 15 of 20 is the fewest whose Wilson interval, 0.531 to 0.888, lies above one half
+    assert power(0.7, 20) == pytest.approx(binom.sf(14, 20, 0.7))
+    assert power(0.5, 20) == pytest.approx(binom.sf(14, 20, 0.5))
+    assert power(1.0, 20) == 1
+    assert power(0.7, 3) == 0, "three right answers show nothing"
+    assert power(0.7, 200) > 0.99
+
+
+def test_the_power_is_the_share_of_simulated_readers_who_are_found_out():
+    right = torch.rand(1000, 20, generator=torch.Generator().manual_seed(0)) < 0.7
+    shown = torch.arange(20) % 2 == 0
+    found = [turing_test(shown, shown == answers).accuracy.low > 0.5 for answers in right]
+    assert sum(found) / 1000 == pytest.approx(power(0.7, 20), abs=0.04)
+
+
 def test_guessing_readers_agree_by_chance_and_able_ones_beyond_it():
     many = torch.arange(300) % 2 == 0
 
@@ -97,3 +159,9 @@ def test_what_is_no_turing_test_is_refused():
         turing_test(shown, shown.long())
     with pytest.raises(CourseError, match="both real and generated"):
         turing_test(torch.ones(5, dtype=torch.bool), torch.ones(5, dtype=torch.bool))
+    with pytest.raises(CourseError, match="A reader sees the shape"):
+        blinded(torch.zeros(30, 1, 4, 4), torch.zeros(30, 1, 5, 5))
+    with pytest.raises(CourseError, match="needs 20 of each kind"):
+        blinded(torch.zeros(30, 4), torch.zeros(19, 4))
+    with pytest.raises(CourseError, match="between 0 and 1"):
+        power(70, 20)
