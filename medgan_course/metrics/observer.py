@@ -10,6 +10,7 @@ from statistics import NormalDist
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from medgan_course.errors import CourseError
 from medgan_course.metrics.classification import proportion
@@ -130,6 +131,37 @@ def turing_test(is_real: Tensor, called_real: Tensor) -> TuringTest:
         criterion=Score(c, c - half / 2, c + half / 2, n, floor=Score(0.0, -guess / 2, guess / 2, n)),
         called_real=proportion(called_real, floor=proportion(is_real)),
         one_answer=bool(called_real.all() or not called_real.any()),
+    )
+
+
+def detail(images: Tensor, side: int) -> Tensor:
+    r"""Return what each image loses when it is shrunk to ``side`` pixels and enlarged again.
+
+    With D the bicubic reduction, U the bicubic enlargement and :math:`\bar x` the mean of image x,
+
+    .. math:: \frac{\lVert x-U(D(x))\rVert}{\lVert x-\bar x\rVert}.
+
+    Near 0, the image is the enlargement of a smaller one, and known by its blur whatever it shows: a test in
+    which some images of one kind are such tests something else.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(N, C, H, W)``, none of them constant.
+    side : int
+        1 to the images' side.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)``, 0 to about 1.
+    """
+    if not 1 <= side <= min(images.shape[2:]):
+        raise CourseError(f"Images of {tuple(images.shape[2:])} pixels cannot be shrunk to {side}.")
+    small = interpolate(images, (side, side), mode="bicubic", antialias=True)
+    lost = images - interpolate(small, images.shape[2:], mode="bicubic")
+    return lost.flatten(1).norm(dim=1) / (images - images.mean((1, 2, 3), keepdim=True)).flatten(1).norm(
+        dim=1
     )
 
 

@@ -9,7 +9,7 @@ from scipy.stats import binom, norm
 
 from medgan_course.errors import CourseError
 from medgan_course.metrics.classification import cohen_kappa
-from medgan_course.metrics.observer import blinded, power, scripted_observer, turing_test
+from medgan_course.metrics.observer import blinded, detail, power, scripted_observer, turing_test
 
 shown = torch.arange(40) % 2 == 0
 
@@ -127,6 +127,22 @@ def test_the_coin_is_fair_and_every_image_has_the_same_chance():
     assert counts.min() > 0.8 * 12000 / 16
 
 
+def test_an_enlargement_is_known_by_what_it_does_not_lose():
+    noise = torch.randn(4, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    small = torch.nn.functional.interpolate(noise, 28, mode="bicubic", antialias=True)
+    enlarged = torch.nn.functional.interpolate(small, 64, mode="bicubic")
+    assert (detail(noise, 28) > 0.8).all(), "of white noise four fifths of the power lie above 28 pixels"
+    assert (detail(enlarged, 28) < 0.5 * detail(noise, 28)).all()
+    y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 2, 64), indexing="ij")
+    smooth = torch.cos(3 * x + 2 * y)[None, None]
+    assert detail(smooth, 28).item() < 0.02, "all but what the border does"
+    stripes = torch.ones(1, 1, 64, 64)
+    stripes[..., ::2] = -1
+    assert detail(stripes, 28).item() == pytest.approx(1, abs=0.02), "finer than 28 pixels can hold"
+    assert detail(3 * smooth - 1, 28).item() == pytest.approx(detail(smooth, 28).item(), rel=1e-3)
+    assert torch.equal(detail(noise, 64), torch.zeros(4))
+
+
 def test_the_power_of_a_test_by_hand():
     # 15 of 20 is the fewest whose Wilson interval, 0.531 to 0.888, lies above one half
     assert power(0.7, 20) == pytest.approx(binom.sf(14, 20, 0.7))
@@ -165,3 +181,5 @@ def test_what_is_no_turing_test_is_refused():
         blinded(torch.zeros(30, 4), torch.zeros(19, 4))
     with pytest.raises(CourseError, match="between 0 and 1"):
         power(70, 20)
+    with pytest.raises(CourseError, match="cannot be shrunk to 80"):
+        detail(torch.rand(2, 1, 64, 64), 80)
