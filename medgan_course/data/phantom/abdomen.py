@@ -77,7 +77,7 @@ T2 = {"tr": 3500.0, "te": 80.0}  # spin echo
 CHUNK = {2: 8, 3: 1}  # subjects at a time: their maps stay in a core's cache
 FINE = {2: 128, 3: 48}  # the least side of the grid on which tissues are painted
 THIN = 2  # planes painted for each plane of a volume
-SLAB = 16  # of them at a time: what is not at their height is not computed
+SLAB = 64  # of them at a time: what is not at their height is not computed
 
 
 TISSUES = tuple(tissue_table("body"))

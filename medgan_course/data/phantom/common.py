@@ -484,7 +484,9 @@ def outline_columns(dim: int) -> tuple[str, ...]:
     return ("present", *"xyz"[:dim], *(f"radius_{axis}" for axis in "xyz"[:dim]))
 
 
-def outlined(where: Tensor, fov: float | Sequence[float]) -> tuple[Tensor, ...]:
+def outlined(
+    where: Tensor, fov: float | Sequence[float], middle: Sequence[float] = (0.0, 0.0, 0.0)
+) -> tuple[Tensor, ...]:
     r"""Return whether anything is drawn, its centre and its semi-axes, each ``(n, 1)``.
 
     The semi-axes along those of the image are the ellipse's, or ellipsoid's, of the same second moments,
@@ -498,20 +500,23 @@ def outlined(where: Tensor, fov: float | Sequence[float]) -> tuple[Tensor, ...]:
     where : Tensor
         bool ``(n, *fine)``: the drawn shape, on the grid that tissues are painted on.
     fov : float, or one for each axis
-        Side of the image.
+        Side of the image, or of the part of it that is given.
+    middle : sequence of float
+        Where the middle of that part is: x, y[, z].
     """
     dim = where.ndim - 1
     fovs = [fov] * dim if isinstance(fov, float | int) else fov
-    count = where.flatten(1).sum(dim=1, keepdim=True)
+    filled = where.float()  # which adds up faster, and as exactly, below 2^24 pixels
+    count = filled.flatten(1).sum(dim=1, keepdim=True)
     centres, radii = [], []
     for axis in range(dim, 0, -1):  # x first
         side, pixel = where.shape[axis], fovs[axis - 1] / where.shape[axis]
         at = (torch.arange(side, device=where.device) + 0.5 - side / 2) * pixel
         at = -at if axis == dim - 2 else at
-        share = where.sum(dim=[other for other in range(1, dim + 1) if other != axis]) / count.clamp_min(1)
+        share = filled.sum(dim=[other for other in range(1, dim + 1) if other != axis]) / count.clamp_min(1)
         centre = (share * at).sum(dim=1, keepdim=True)
         variance = (share * (at - centre) ** 2).sum(dim=1, keepdim=True) + pixel**2 / 12  # and in a pixel
-        centres.append(centre)
+        centres.append(centre + middle[dim - axis])
         radii.append(((dim + 2) * variance).sqrt())
     return count > 0, *centres, *radii
 
@@ -562,7 +567,7 @@ class Subjects:
             raise CourseError("There are no subjects to compute: give at least one number.")
         self.seed, self.dim, self.device = seed, dim, torch.device(device or "cpu")
         self._generators = [_generator(seed, number, stream) for number in self._numbers]
-        self._waiting = torch.empty(len(self), 0, device=self.device)
+        self._waiting = np.empty((len(self), 0), dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -584,10 +589,12 @@ class Subjects:
         """Return ``count`` numbers each, ``(n, count)``, uniform in [low, high)."""
         if self._waiting.shape[1] < count:
             # Many at a time, because a call costs more than the numbers.
-            more = [own.random(max(count, 256), dtype=np.float32) for own in self._generators]
-            self._waiting = torch.from_numpy(np.stack(more)).to(self.device)
+            self._waiting = np.stack(
+                [own.random(max(count, 256), dtype=np.float32) for own in self._generators]
+            )
         drawn, self._waiting = self._waiting[:, :count], self._waiting[:, count:]
-        return low + (high - low) * drawn
+        # NumPy's arithmetic, because a call of PyTorch's costs more than a few numbers do.
+        return torch.from_numpy(low + (high - low) * drawn).to(self.device)
 
     def normal(self, *shape: int) -> Tensor:
         """Return ``(n, *shape)`` from N(0, 1)."""

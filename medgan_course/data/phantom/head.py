@@ -30,7 +30,10 @@ the head; z up, 0 at the basal ganglia. No result on it says anything about pati
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -60,6 +63,8 @@ from medgan_course.data.phantom.common import (
 )  # fmt: skip
 from medgan_course.data.scale import Scale
 
+Maps = TypeVar("Maps", "_Head", "_Below")
+
 FOV = 220.0  # mm, the side of the image
 USUAL = ("t1", "t2", "pd", "flair", "ct")
 CT_SCALES = {"ct": Scale(-1000.0, 1500.0, "HU"), "ct_brain": Scale(0.0, 80.0, "HU")}
@@ -70,7 +75,7 @@ MAX_LESIONS = 10
 
 EXTENT = 250.0  # mm, what the random fields cover, so that a subject is the same in every field of view
 FOVS = (20.0, EXTENT)
-CHUNK = {2: 4, 3: 1}  # subjects at a time: the maps of one chunk stay in a core's cache
+CHUNK = {2: 8, 3: 1}  # subjects at a time: the maps of one chunk stay in a core's cache
 FINE = {2: 160, 3: 64}  # the least side of the grid on which tissues are painted
 SURFACE = 100  # voxels a side of the fields that the surface of the volume is looked up in
 SLICES = 40.0  # mm from the lowest slice of HEAD2D, at the basal ganglia, to the highest
@@ -440,7 +445,6 @@ def _anatomy(
     x, y = _sum(x, (2.4, broad_x), (0.7, fine_y)), _sum(y, (2.4, broad_y), (0.7, fine_x))
     if dim == 3:
         z = _sum(z, (2.4, broad_z[0]))
-    level = z / SLICES
 
     # The surface of the cerebrum: an egg, blunter behind; d is the depth below it.
     a, b, c = uniform(59, 67), uniform(74, 84), uniform(70, 80)
@@ -454,77 +458,23 @@ def _anatomy(
     if below:
         d = torch.minimum(d, below.above_floor)
 
-    if dim == 2:
-        bent_x, bent_y = _sum(x, (3.8, fine_x), (1.3, rough)), _sum(y, (3.8, fine_y), (1.3, rougher))
-        lines = _forking_lines(own, bent_x, bent_y, (x**2 + y**2).sqrt() + 1e-3, d, fine_y)
-    else:
-        bent_x, bent_y = _sum(x, (3.0, fine_x)), _sum(y, (3.0, fine_y))
-        lines = _sheets(own, bent_x, bent_y, _sum(z, (3.0, fine_z[0])), rho, d, side, fov)
-    lines = torch.minimum(lines, _fissures(own, x, bent_y, y, d, fine_x, rough, level))
-    half_width = uniform(0.35, 0.8) + 1.0 * severity**1.5 + (1.1 + severity) * torch.exp(-d.clamp_min(0) / 3)
-    pial = torch.minimum(d, lines.sqrt() - half_width)
-    thickness = _sum(uniform(3.2, 4.2) - 0.6 * severity, (0.35, rough))
-    white = pial - thickness
-    if below:
-        pial, white, d = below.joined(pial, white, d)
-
-    painted = torch.full(pial.shape, WHITE, dtype=torch.uint8, device=own.device)
-    paint(painted, white < 0, GREY)
-    ventricle, middle = _ventricles(own, _sum(x, (0.8, fine_x)), _sum(y, (0.8, fine_y)), z, severity, level)
-    # Deep grey matter beside the ventricles: thalamus, caudate nucleus, putamen (centre, semi-axes, tilt).
-    low = torch.minimum(1.15 - 2.2 * level, 1.1 + 5 * level).clamp(0, 1)
-    across = _sum(x.abs(), (1.2, rough))
-    growth = 1 + 0.25 * other
-    wide = low.sqrt()
-    for cx, cy, sa, sb, tilt in ((12, 8, 7.5, 12, 0.35), (12, -19, 4.6, 9, -0.3), (25, -4, 5.5, 15, -0.22)):
-        outwards = across - cx * uniform(0.95, 1.05) - 3 * severity
-        nucleus = _ellipse(outwards, y - cy * uniform(0.9, 1.1), sa * wide, sb * wide, tilt)
-        paint(painted, (nucleus < growth) & (low > 0.05), NUCLEI)
-    paint(painted, pial < 0, CSF)
-    if below:
-        paint(painted, below.cistern, CSF)
-        ventricle = ventricle & (below.stem <= 0)
-    paint(painted, ventricle, VENTRICLE)
-
-    # Plaques beside the ventricles, in white matter only, with ragged edges.
-    table = plaques.new_zeros(len(own), MAX_LESIONS + 1, len(LESION_COLUMNS[dim]))
-    if plaques[:, :, 0].any():
-        found = torch.zeros_like(ventricle)
-        # Distance outwards from the ventricle, the sides 200 mm apart so that a lesion is on one of them.
-        outwards = (x.abs() - middle + 100) * torch.where(x > 0, 1.0, -1.0)
-        edge = _sum(0.35 * rough + 1, (0.25, other))
-        for number, row in enumerate(plaques.unbind(1)):
-            if not row.any():
-                continue
-            present, half, lx, ly, la, lb, _, *high = row.view(*row.shape, *[1] * dim).unbind(1)
-            near = _square((outwards - half * (lx + 100)).div_(la), (y - ly).div_(lb))
-            if high:
-                up = (z - high[0]).div_(high[1])
-                near.addcmul_(up, up)
-            plaque = near < edge * present
-            found |= plaque
-            table[:, number] = lesion_rows(*outlined(plaque, fov), torch.zeros_like(row[:, :1]), row[:, 6:7])[
-                :, 0
-            ]
-        paint(painted, found.logical_and_(painted == WHITE), LESION)
-
-    # A tumour: dead centre, living rim, and oedema that spreads along white matter.
-    if swollen.any():
-        near = from_tumour / radius + 0.1 * rough + 0.08 * fine_x
-        affected = there & (pial > 0) & ~ventricle
-        mass = affected & (near < 1)
-        table[:, -1] = lesion_rows(
-            *outlined(mass, fov), torch.ones_like(radius).flatten(1), torch.ones_like(radius).flatten(1)
-        )[:, 0]
-        paint(painted, affected & (painted == WHITE) & (near < soak + 0.25 * other), OEDEMA)
-        paint(painted, mass, TUMOUR)
-        paint(painted, affected & (near < core), NECROSIS)
+    # The brain is painted in the box around it, which is half of a slice and less of a volume.
+    bend_z = fine_z[0] if dim == 3 else z
+    head = _Head(x, y, z, d, rho, fine_x, fine_y, bend_z, rough, rougher, other, from_tumour)
+    d = below.joined(d) if below else d
+    box, middle = _box(d > 0, fov / side)
+    painted = torch.full(d.shape, CSF, dtype=torch.uint8, device=own.device)
+    painted[box], table = _brain(
+        own, _inside(head, box), below and _inside(below, box), severity, plaques, facts["tumour"],
+        fov / side, middle,
+    )  # fmt: skip
 
     # Around the brain: fluid, skull with marrow between its tables, muscle at the temples, fat, skin.
     gap = _sum(uniform(1.2, 2.6) + 2.0 * severity**1.5, (0.4, fine_y))
     skull = gap + uniform(5, 7.5) + 0.5 * broad_x.abs()
     inner = uniform(1.6, 2.2)
-    temple = uniform(5, 11) * (1 - 1.4 * level).clamp(0, 1) * bump((y + 20) / 26) * (x.abs() / a).clamp_max(1)
+    high = (1 - 1.4 * (z / SLICES)).clamp(0, 1)
+    temple = uniform(5, 11) * high * bump((y + 20) / 26) * (x.abs() / a).clamp_max(1)
     fat = uniform(2.5, 6.5) * (1 + 0.12 * other).clamp_min(0.3)
     out = -d
     beyond = out - skull - temple
@@ -549,6 +499,130 @@ def _anatomy(
         paint(painted, below.airways & soft, AIR)
         painted = torch.where(below.eyes & soft & (beyond < fat), CSF, painted)
     return painted, out < 0.3, table, facts
+
+
+@dataclass
+class _Head:
+    r"""What is known of every fine pixel before its tissue is, each ``(n, *fine)``.
+
+    Where it would be in mm if nothing had pushed or bent the head, the depth ``d`` below the surface of the
+    cerebrum and its :math:`\rho`, smooth fields of variance 1 (the ``fine`` ones and ``other`` vary over
+    36 mm, the ``rough`` over 22), and the distance from a tumour's centre, where there are tumours.
+    """
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
+    d: Tensor
+    rho: Tensor
+    fine_x: Tensor
+    fine_y: Tensor
+    fine_z: Tensor
+    rough: Tensor
+    rougher: Tensor
+    other: Tensor
+    from_tumour: Tensor
+
+
+def _box(where: Tensor, pixel: float) -> tuple[tuple[slice, ...], list[float]]:
+    """Return the box around what is ``where`` in anyone, and its middle in mm, x first.
+
+    There is a pixel to spare on every side, for differences between neighbours.
+    """
+    box, middle = [slice(None)], list[float]()
+    for axis in range(1, where.ndim):
+        others = [other for other in range(where.ndim) if other != axis]
+        found = where.any(dim=others).nonzero()
+        side = where.shape[axis]
+        start, stop = max(int(found[0]) - 1, 0), min(int(found[-1]) + 2, side)
+        box.append(slice(start, stop))
+        middle.insert(0, ((start + stop) / 2 - side / 2) * pixel)
+    if where.ndim == 4:
+        middle[2] *= -1  # z goes up
+    return tuple(box), middle
+
+
+def _inside(maps: Maps, box: tuple[slice, ...]) -> Maps:
+    """Return the maps in a box; those that are one number a subject stay."""
+    cut = copy(maps)
+    for name, each in vars(maps).items():
+        setattr(cut, name, each[box] if each.shape[-1] > 1 else each)
+    return cut
+
+
+def _brain(
+    own: Subjects, head: _Head, below: "_Below | None", severity: Tensor, plaques: Tensor, tumours: Tensor,
+    pixel: float, middle: list[float],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the tissue of every fine pixel in the box around the brain, and the table of lesions."""
+    uniform, dim = own.uniform, own.dim
+    x, y, z, d, fine_x, fine_y = head.x, head.y, head.z, head.d, head.fine_x, head.fine_y
+    rough, other, level = head.rough, head.other, head.z / SLICES
+    if dim == 2:
+        bent_x, bent_y = _sum(x, (3.8, fine_x), (1.3, rough)), _sum(y, (3.8, fine_y), (1.3, head.rougher))
+        lines = _forking_lines(own, bent_x, bent_y, (x**2 + y**2).sqrt() + 1e-3, d, fine_y)
+    else:
+        bent_x, bent_y = _sum(x, (3.0, fine_x)), _sum(y, (3.0, fine_y))
+        lines = _sheets(own, bent_x, bent_y, _sum(z, (3.0, head.fine_z)), head.rho, d, pixel)
+    lines = torch.minimum(lines, _fissures(own, x, bent_y, y, d, fine_x, rough, level))
+    half_width = uniform(0.35, 0.8) + 1.0 * severity**1.5 + (1.1 + severity) * torch.exp(-d.clamp_min(0) / 3)
+    pial = torch.minimum(d, lines.sqrt() - half_width)
+    thickness = _sum(uniform(3.2, 4.2) - 0.6 * severity, (0.35, rough))
+    white = pial - thickness
+    if below:
+        pial, white = below.joined(pial), below.joined_white(white)
+
+    painted = torch.full(pial.shape, WHITE, dtype=torch.uint8, device=own.device)
+    paint(painted, white < 0, GREY)
+    ventricle, midline = _ventricles(own, _sum(x, (0.8, fine_x)), _sum(y, (0.8, fine_y)), z, severity, level)
+    # Deep grey matter beside the ventricles: thalamus, caudate nucleus, putamen (centre, semi-axes, tilt).
+    low = torch.minimum(1.15 - 2.2 * level, 1.1 + 5 * level).clamp(0, 1)
+    across = _sum(x.abs(), (1.2, rough))
+    growth = 1 + 0.25 * other
+    wide = low.sqrt()
+    for cx, cy, sa, sb, tilt in ((12, 8, 7.5, 12, 0.35), (12, -19, 4.6, 9, -0.3), (25, -4, 5.5, 15, -0.22)):
+        outwards = across - cx * uniform(0.95, 1.05) - 3 * severity
+        nucleus = _ellipse(outwards, y - cy * uniform(0.9, 1.1), sa * wide, sb * wide, tilt)
+        paint(painted, (nucleus < growth) & (low > 0.05), NUCLEI)
+    paint(painted, pial < 0, CSF)
+    if below:
+        paint(painted, below.cistern, CSF)
+        ventricle = ventricle & (below.stem <= 0)
+    paint(painted, ventricle, VENTRICLE)
+
+    # Plaques beside the ventricles, in white matter only, with ragged edges; then the mass of the tumour.
+    drawn = torch.zeros(len(own), MAX_LESIONS + 1, *pial.shape[1:], dtype=torch.bool, device=own.device)
+    if plaques[:, :, 0].any():
+        # Distance outwards from the ventricle, the sides 200 mm apart so that a lesion is on one of them.
+        outwards = (x.abs() - midline + 100) * torch.where(x > 0, 1.0, -1.0)
+        edge = _sum(0.35 * rough + 1, (0.25, other))
+        for number, row in enumerate(plaques.unbind(1)):
+            if not row.any():
+                continue
+            present, half, lx, ly, la, lb, _, *high = row.view(*row.shape, *[1] * dim).unbind(1)
+            near = _square((outwards - half * (lx + 100)).div_(la), (y - ly).div_(lb))
+            if high:
+                up = (z - high[0]).div_(high[1])
+                near.addcmul_(up, up)
+            torch.lt(near, edge * present, out=drawn[:, number])
+        paint(painted, drawn.any(dim=1).logical_and_(painted == WHITE), LESION)
+
+    # A tumour: dead centre, living rim, and oedema that spreads along white matter.
+    there = (tumours[:, 0] == 1).view(-1, *[1] * dim)
+    if there.any():
+        radius, core, soak = tumours[:, -4:-1].view(-1, 3, *[1] * dim).unbind(1)
+        near = head.from_tumour / radius + 0.1 * rough + 0.08 * fine_x
+        affected = there & (pial > 0) & ~ventricle
+        torch.logical_and(affected, near < 1, out=drawn[:, -1])
+        paint(painted, affected & (painted == WHITE) & (near < soak + 0.25 * other), OEDEMA)
+        paint(painted, drawn[:, -1], TUMOUR)
+        paint(painted, affected & (near < core), NECROSIS)
+
+    present, *outline = outlined(drawn.flatten(0, 1), [side * pixel for side in pial.shape[1:]], middle)
+    of_all = [column.view(len(own), -1) for column in (present, *outline)]
+    kind = torch.tensor([0.0] * MAX_LESIONS + [1.0], device=own.device).expand(len(own), -1)
+    strength = torch.cat([plaques[:, :, 6], torch.ones_like(kind[:, :1])], dim=1)
+    return painted, lesion_rows(*of_all, kind, strength)
 
 
 def _forking_lines(own: Subjects, x: Tensor, y: Tensor, r: Tensor, d: Tensor, uneven: Tensor) -> Tensor:
@@ -577,15 +651,13 @@ def _of(values: Tensor, cell: Tensor) -> Tensor:
     return values.gather(1, cell.flatten(1)).view_as(cell)
 
 
-def _sheets(
-    own: Subjects, x: Tensor, y: Tensor, z: Tensor, rho: Tensor, d: Tensor, side: int, fov: float
-) -> Tensor:
+def _sheets(own: Subjects, x: Tensor, y: Tensor, z: Tensor, rho: Tensor, d: Tensor, pixel: float) -> Tensor:
     """Return the squared distance in mm to sulci of a volume: sheets across the surface, of uneven depth."""
     # What a point's direction from the centre decides is looked up where it meets the surface.
     surface = torch.stack([x, y, -z], dim=-1) / (rho[..., None] * EXTENT / 2)
     random = torch.cat([_fields(own, 1, scale, SURFACE, EXTENT) for scale in (8.5, 20.0)], dim=1)
     f, depth = grid_sample(random, surface, align_corners=False, padding_mode="border").unbind(1)
-    slopes = torch.gradient(f, spacing=fov / side, dim=(1, 2, 3))
+    slopes = torch.gradient(f, spacing=pixel, dim=(1, 2, 3))
     steep = torch.addcmul(_square(slopes[0], slopes[1]), slopes[2], slopes[2]).sqrt()
     end = (16 + 7 * depth).clamp(4, 30)
     return _square(f / (steep + 0.01), (d - end).clamp_min(0))
@@ -721,10 +793,10 @@ class _Below:
         self.ear_off = uniform(0.1, 0.4) * (ear_y + 12).clamp_min(0)
         self.orbits = _square((side - apart + 4) / 17, (y + ahead - 9) / 26) + (up / 15) ** 2 < 1
 
-    def joined(self, pial: Tensor, white: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return depth below pia, depth in white matter and depth in the skull, of the whole brain."""
-        return (
-            torch.maximum(torch.maximum(pial, self._cerebellum), self.stem),
-            torch.maximum(torch.maximum(white, self._cerebellum - self._leaf), self.stem - 0.3),
-            torch.maximum(torch.maximum(d, self._cerebellum), self.stem),
-        )
+    def joined(self, depth: Tensor) -> Tensor:
+        """Return the depth in mm below a surface of the whole brain, from that below one of the cerebrum."""
+        return torch.maximum(torch.maximum(depth, self._cerebellum), self.stem)
+
+    def joined_white(self, depth: Tensor) -> Tensor:
+        """Return the depth in mm in the white matter of the whole brain, from that in the cerebrum's."""
+        return torch.maximum(torch.maximum(depth, self._cerebellum - self._leaf), self.stem - 0.3)
