@@ -2,7 +2,7 @@
 
     python book/vendor.py
 
-needs npm and a network. What it writes is committed, so nobody else needs either.
+needs npm, uv and a network. What it writes is committed, so nobody else needs either.
 A row of ``PACKAGES`` is all that another library needs.
 """
 
@@ -30,11 +30,13 @@ class Package:
     integrity : str
         As ``npm view NAME@VERSION dist.integrity`` prints it.
     folder : str
-        Folder inside the package that the files are taken relative to.
+        Folder of the archive that the files are taken relative to.
     files : str
         Regular expression over whole paths below ``folder``; the licence is taken in any case.
     used_by : str
         What stops working without it.
+    characters : str
+        Of a font: those that are kept, as ``pyftsubset --unicodes`` takes them.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Package:
     folder: str
     files: str
     used_by: str
+    characters: str = ""
 
 
 PACKAGES = [
@@ -52,16 +55,50 @@ PACKAGES = [
         version="3.2.2",
         licence="Apache-2.0",
         integrity="sha512-Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
-        folder="es5",
+        folder="package/es5",
         files=r"tex-mml-chtml\.js|output/chtml/fonts/woff-v2/.*\.woff",
-        used_by="formulas (`mathjax_path` in `_config.yml`)",
+        used_by="formulas of the slides (`book/slides`)",
+    ),
+    Package(
+        name="temml",
+        version="0.13.5",
+        licence="MIT",
+        integrity="sha512-aPkDDgunanpLNL0ql32HbolqLep+w8DRcVXRql7rWrMt/PhczdLgL4UBYYVU3BYjCNjkGq4EqwIicu/zWr1iOg==",
+        folder="package/dist",
+        files=r"temml\.min\.js",
+        used_by="formulas, when the book is built (`book/maths.py`)",
+    ),
+    Package(
+        name="@fontsource/stix-two-math",
+        version="5.3.0",
+        licence="OFL-1.1",
+        integrity="sha512-negoeozw6VSXjZMozwKRSm/dhCQT62csZcuea9I8KYqPaZq/8KbbBBrA02ZHF7AyuR5mVML/p+q0bwFuSIf2GQ==",
+        folder="package/files",
+        files=r"stix-two-math-latin-400-normal\.woff2",
+        used_by="formulas, when they are read (`book/_static/course.css`)",
+        characters=(
+            "20-7E,A0,AC,AF,B1,B7,D7,F7,2C6,2D9,2DC,302-308,30C,20D7,391-3C9,3D1,3D5,3D6,3F0,3F1,3F5,2016,2020,2026,"
+            "2032-2034,203E,2061-2064,2102,210E,2110-2113,2115,2119,211A,211B,211D,2124,212C,2130,2131,2133,"
+            "2190-2194,21A6,21D0-21D4,2200-223C,2248,2260-2265,226A,226B,2282-2287,2295-2299,22A4,22A5,22C2,22C3,"
+            "22C5,22EE-22F1,2308-230B,23DE,23DF,25E6,27E8,27E9,27F5-27FA,1D400-1D467,1D49C-1D4B5,1D538-1D551,"
+            "1D6A8-1D6C0,1D6FC-1D71B,1D7CE-1D7D7"
+        ),
+    ),
+    Package(
+        name="axe-core",
+        version="4.14.1",
+        licence="MPL-2.0",
+        integrity="sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+        folder="package",
+        files=r"axe\.min\.js",
+        used_by="tests of accessibility (`tests/book`)",
     ),
     Package(
         name="reveal.js",
         version="6.0.2",
         licence="MIT",
         integrity="sha512-JYIg5D9aoxoaLeb84O+OvAwsKWdIavVgEDScxtYEXFCT6t6TQrhNtSgogcjdCpdLsWglhJn3zyE3fUOwiH5KEg==",
-        folder="dist",
+        folder="package/dist",
         files=r"reveal\.(js|css)|plugin/notes\.js",
         used_by="slides (`book/slides.py`)",
     ),
@@ -86,18 +123,33 @@ def unpack(package: Package, archive: Path, target: Path) -> list[Path]:
     taken = []
     with tarfile.open(archive) as tar:
         for member in tar:
-            path = member.name.removeprefix("package/")
-            inner = path.removeprefix(f"{package.folder}/")
-            if path == "LICENSE":
-                destination = target / path
-            elif inner != path and re.fullmatch(package.files, inner):
+            inner = member.name.removeprefix(f"{package.folder}/")
+            if member.name == "package/LICENSE":
+                destination = target / "LICENSE"
+            elif inner != member.name and re.fullmatch(package.files, inner):
                 destination = target / inner
             else:
                 continue
             destination.parent.mkdir(parents=True, exist_ok=True)
             destination.write_bytes(tar.extractfile(member).read())
+            if package.characters and destination.suffix == ".woff2":
+                subset(destination, package.characters)
             taken.append(destination)
     return taken
+
+
+def subset(font: Path, characters: str) -> None:
+    """Keep of ``font`` what these characters need: their larger sizes, smaller and upright forms too."""
+    smaller = font.with_suffix(".subset")
+    subprocess.run(
+        [
+            *("uvx", "--from", "fonttools[woff]==4.68.0", "pyftsubset", font, f"--output-file={smaller}"),
+            *(f"--unicodes={characters}", "--layout-features=ssty,ss01,ss04,kern", "--flavor=woff2"),
+            "--no-hinting",
+        ],
+        check=True,
+    )
+    os.replace(smaller, font)
 
 
 def main() -> None:
