@@ -15,7 +15,7 @@ export function decoded({ weights = "", checksum }) {
   return Float64Array.from(new Float32Array(bytes.buffer));
 }
 
-function crc32(bytes) {
+export function crc32(bytes) {
   let remainder = -1;
   for (const byte of bytes) {
     remainder ^= byte;
