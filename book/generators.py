@@ -1,0 +1,316 @@
+"""Put the committed generators into the built pages: weights, layers, and what was measured of them.
+
+The pages of chapters 4 and 5 run them (``book/_static/generators/``, plain JavaScript). A network becomes two
+files in ``_static/generators/made``: its weights, float16, in the order in which they are used, with batch
+norm folded into the convolutions before it; and a list of its layers with the SHA-256 of the weights.
+``tests/book/test_generators.py`` compares what the page computes with what torch does.
+
+As a Sphinx extension this module writes them when the pages are there; nothing of it is committed.
+"""
+
+import base64
+import copy
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image
+from sphinx.application import Sphinx
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+from medgan_course import data, pretrained
+from medgan_course.data.resize import area
+from medgan_course.metrics import steering
+from medgan_course.metrics.features import FeatureNet
+from medgan_course.metrics.memorisation import nearest
+from medgan_course.nets.conditional import LabelledGenerator
+from medgan_course.nets.dcgan import Generator
+from medgan_course.nets.resnet import ResNetGenerator
+from medgan_course.nets.super_resolution import ResidualSR
+from medgan_course.nets.unet import Noise, UNet
+from medgan_course.systems import conditional_gan, pix2pix
+
+# Every network that runs in a page.
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "dcgan_pneumoniamnist_64": Generator,
+    "features_pneumoniamnist_64": FeatureNet,
+    "conditional_gan_mednist_64": conditional_gan.labelled_generator,
+    "pix2pix_openms_64": pix2pix.generator,
+}
+
+# A layer's line in the list, and its weights in the order in which it takes them.
+Line = tuple[dict[str, Any], list[np.ndarray]]
+
+
+def lines(net: nn.Module) -> Iterator[Line]:
+    """Yield the layers of a network in the order in which they act, in evaluation mode.
+
+    ``keep`` puts a map on a pile; ``add`` and ``concat`` take the uppermost off it.
+    """
+    match net:
+        case nn.Sequential():
+            layers = list(net)
+            for layer, following in zip(layers, [*layers[1:], None], strict=True):
+                if not isinstance(layer, nn.BatchNorm2d):  # which is in the convolution before it
+                    yield from lines(
+                        folded(layer, following) if isinstance(following, nn.BatchNorm2d) else layer
+                    )
+        case nn.Conv2d():
+            yield convolution("conv", net, net.weight)
+        case nn.ConvTranspose2d():
+            yield convolution("transposed", net, net.weight.flatten(1).T)  # what one pixel adds to a patch
+        case nn.Linear():
+            line = {
+                "op": "conv",
+                "out": net.out_features,
+                "kernel": 1,
+                "stride": 1,
+                "padding": 0,
+                "bias": True,
+            }
+            yield line, [in_fours(net.weight), numbers(net.bias)]
+        case nn.InstanceNorm2d():
+            yield {"op": "instanceNorm"}, []
+        case nn.ReLU():
+            yield {"op": "relu"}, []
+        case nn.LeakyReLU():
+            yield {"op": "leaky", "slope": net.negative_slope}, []
+        case nn.PReLU():
+            yield {"op": "prelu"}, [numbers(net.weight)]
+        case nn.Tanh():
+            yield {"op": "tanh"}, []
+        case nn.PixelShuffle():
+            yield {"op": "shuffle", "factor": net.upscale_factor}, []
+        case nn.Upsample():
+            yield {"op": "upsample", "factor": int(cast(float, net.scale_factor))}, []
+        case Noise():
+            yield {"op": "dropout", "p": net.p}, []
+        case nn.Identity():
+            return
+        case Generator() | ResNetGenerator():
+            yield from lines(net.layers)
+        case LabelledGenerator():
+            table = net.embedding.weight
+            yield {"op": "embed", "classes": len(table), "width": table.shape[1]}, [numbers(table)]
+            yield from lines(net.generator)
+        case UNet():
+            for down in net.down[:-1]:
+                yield from lines(down)
+                yield {"op": "keep"}, []
+            yield from lines(net.down[-1])
+            for up in net.up:
+                yield from lines(up)
+                yield {"op": "concat"}, []
+            yield from lines(net.last)
+        case ResidualSR():
+            yield from lines(net.head)
+            yield from added(net.body)
+            yield from lines(net.tail)
+        case FeatureNet():
+            yield from lines(net.layers)
+            yield {"op": "mean"}, []
+            yield from lines(net.label)
+        case _ if isinstance(getattr(net, "layers", None), nn.Sequential):
+            # A residual block, of CycleGAN or of a super-resolver, or VDSR, which is one.
+            yield from added(cast(nn.Module, net.layers))
+        case _:
+            raise TypeError(f"The page has no layer for {type(net).__name__}: write one into layers.js.")
+
+
+def added(net: nn.Module) -> Iterator[Line]:
+    """Yield the layers of x + net(x)."""
+    yield {"op": "keep"}, []
+    yield from lines(net)
+    yield {"op": "add"}, []
+
+
+def convolution(op: str, net: nn.Conv2d | nn.ConvTranspose2d, rows: Tensor) -> Line:
+    """Return a convolution whose weights are ``rows`` of the page's matrix product."""
+    line = {
+        "op": op,
+        "out": net.out_channels,
+        "kernel": net.kernel_size[0],
+        "stride": net.stride[0],
+        "padding": net.padding[0],
+        "reflect": net.padding_mode == "reflect",
+        "bias": net.bias is not None,
+    }
+    return line, [in_fours(rows)] + ([] if net.bias is None else [numbers(net.bias)])
+
+
+def folded(layer: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:
+    """Return the convolution that does what ``layer`` and the batch norm after it do in evaluation mode."""
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    alone = copy.deepcopy(layer).double()
+    gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    out = 0 if isinstance(layer, nn.Conv2d) else 1
+    alone.weight.data = alone.weight.data * gain.view(*[1] * out, -1, *[1] * (3 - out)).data
+    before = 0.0 if layer.bias is None else layer.bias.double()
+    alone.bias = nn.Parameter(norm.bias.double() + gain * (before - norm.running_mean.double()))
+    return alone
+
+
+def numbers(weights: Tensor) -> np.ndarray:
+    """Return weights in half precision, one after the other."""
+    return weights.detach().flatten().numpy().astype("<f2")
+
+
+def in_fours(rows: Tensor) -> np.ndarray:
+    """Return a matrix with rows of zeros below it, to a multiple of four, which the page's product wants."""
+    flat = rows.detach().flatten(1)
+    return numbers(torch.cat([flat, flat.new_zeros(-len(flat) % 4, flat.shape[1])]))
+
+
+def write_network(net: nn.Module, name: str, folder: Path) -> None:
+    """Write ``name.bin`` and ``name.json``."""
+    layers = list(lines(net))
+    weights = b"".join(array.tobytes() for _, arrays in layers for array in arrays)
+    card = {"layers": [line for line, _ in layers], "sha256": hashlib.sha256(weights).hexdigest()}
+    (folder / f"{name}.bin").write_bytes(weights)
+    (folder / f"{name}.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+# What the widgets show besides. Each function returns what its widget's JSON holds.
+
+LATENTS, PROBES = 1_000, 100
+POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+THUMBNAIL, ACROSS = 32, 64  # pixels of a side, images in a row
+
+
+@torch.no_grad()
+def explorer(folder: Path) -> dict[str, Any]:
+    """Find and measure chapter 4's directions, and write the training images as one sheet of thumbnails."""
+    generator = pretrained.load("dcgan_pneumoniamnist_64", Generator)
+    measure = steering.chest_properties(pretrained.load("features_pneumoniamnist_64", FeatureNet))
+    z = generator.latent(LATENTS, seed=0)
+    found = steering.directions(z, torch.cat([measure(generator(part)) for part in z.split(250)]))
+    probes = generator.latent(PROBES, seed=1)
+    moved = torch.stack([steering.response(generator, measure, probes, d, POSITIONS) for d in found])
+    moved[..., 0] = moved[..., 0].sigmoid()
+
+    train, val = (data.load("pneumoniamnist", size=64, split=split) for split in ("train", "val"))
+    sheet = thumbnails(train.images)
+    file = io.BytesIO()
+    Image.fromarray(sheet).save(file, "webp", quality=60, method=6)
+    (folder / "neighbours.webp").write_bytes(file.getvalue())
+    decoded = np.array(Image.open(file).convert("L"))
+    bank = torch.from_numpy(decoded).reshape(-1, THUMBNAIL, ACROSS, THUMBNAIL).movedim(2, 1)
+    bank = bank.reshape(-1, 1, THUMBNAIL, THUMBNAIL)[: len(train)] / 127.5 - 1
+    # Some validation images are training images, too, and say nothing about strangers.
+    strangers = val.images[nearest(val.images, train.images)[0] > 0]
+    apart = nearest(area(strangers, THUMBNAIL), bank)[0] / THUMBNAIL
+    return {
+        "directions": found.tolist(),
+        "positions": POSITIONS,
+        "moved": moved.mean(2).tolist(),  # by direction, position, property
+        "probes": PROBES,
+        "neighbours": {
+            "count": len(train),
+            "size": THUMBNAIL,
+            "across": ACROSS,
+            "strangers": len(strangers),
+            "apart": torch.quantile(apart, torch.linspace(0, 1, 101)).tolist(),
+            "surrogate": train.is_surrogate,
+        },
+    }
+
+
+def thumbnails(images: Tensor) -> np.ndarray:
+    """Return images ``(N, 1, H, W)`` as one sheet of bytes, ``ACROSS`` in a row."""
+    small = area(images, THUMBNAIL)
+    rows = -(-len(small) // ACROSS)
+    sheet = torch.cat([small, small.new_full((rows * ACROSS - len(small), *small.shape[1:]), -1)])
+    sheet = sheet.reshape(rows, ACROSS, THUMBNAIL, THUMBNAIL).movedim(1, 2).flatten(2).flatten(0, 1)
+    return ((sheet.clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
+
+
+def classes(_: Path) -> dict[str, Any]:
+    """Measure how much real images of each class differ from one another, for chapter 5."""
+    real = data.load("mednist", size=64, split="val")
+    return {
+        "names": real.class_names,
+        "spread": [
+            # What metrics.diversity.spread divides by.
+            avg_pool2d(real.images[real.labels == k], 4).std(0).mean().item()
+            for k in range(len(real.class_names))
+        ],
+        "surrogate": real.is_surrogate,
+    }
+
+
+SLICES = (0.7, 0.62, 0.5, 0.4, 0.3, 0.78)  # of the unseen patient, as shares of all, from below
+RING = 3  # pixels around a lesion with which it is compared
+
+
+@torch.no_grad()
+def lesion(_: Path) -> dict[str, Any]:
+    """Choose slices of the patient whom chapter 5's pix2pix has not seen, and measure his real lesions."""
+    patient = data.load("openms", size=64, split="test")
+    net = pretrained.load("pix2pix_openms_64", pix2pix.generator)
+    source, target = patient.paired("t1", "t2")
+    assert patient.mask is not None
+    ill = patient.mask.flatten(1).any(1)
+    made = pix2pix.translated(net, source[ill])
+    images = {"t1": source[ill], "t2": target[ill], "made": made}
+    shown = [int(share * len(source)) for share in SLICES]
+    return {
+        "t1": [as_bytes(image) for image in source[shown]],
+        "t2": [as_bytes(image) for image in target[shown]],
+        "size": 64,
+        "ring": RING,
+        "slices": int(ill.sum()),
+        "contrast": {name: contrast(each, patient.mask[ill]).mean().item() for name, each in images.items()},
+        "surrogate": patient.is_surrogate,
+    }
+
+
+def contrast(images: Tensor, mask: Tensor) -> Tensor:
+    """Return by how much the pixels of a mask are brighter than those up to ``RING`` pixels around it.
+
+    ``images`` and ``mask`` are ``(N, 1, H, W)``; no mask may be empty.
+    """
+    inside = mask.float()
+    around = max_pool2d(inside, 2 * RING + 1, stride=1, padding=RING) - inside
+    return masked_mean(images, inside) - masked_mean(images, around)
+
+
+def masked_mean(images: Tensor, weight: Tensor) -> Tensor:
+    return (images * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
+
+
+def as_bytes(image: Tensor) -> str:
+    """Return an image in [-1, 1] as bytes, row by row, in base64."""
+    pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte()
+    return base64.b64encode(pixels.numpy().tobytes()).decode()
+
+
+WIDGETS = {"explorer": explorer, "classes": classes, "lesion": lesion}
+
+
+def write(folder: Path) -> None:
+    """Write every network and every widget's facts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, build in NETWORKS.items():
+        write_network(pretrained.load(name, build), name, folder)
+    for name, facts in WIDGETS.items():
+        (folder / f"{name}.json").write_text(json.dumps(facts(folder)), encoding="utf-8")
+
+
+def finish(app: Sphinx, exception: Exception | None) -> None:
+    """Write them beside the copied static files."""
+    if exception is None and app.builder.format == "html":
+        write(Path(app.outdir) / "_static" / "generators" / "made")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Write what the generators need once the pages are there."""
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,710 @@
+"""The generators on the pages of chapters 4 and 5: the same images as torch's, in a real browser."""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import generators
+import numpy as np
+import pytest
+import torch
+from browser import ROOT, WIDTHS, built_book, served
+from generators_page import ADDRESS, MADE, generator_page, markup
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from torch import Tensor, nn
+
+from medgan_course import pretrained
+from medgan_course.metrics.diversity import spread
+from medgan_course.metrics.steering import air, lung_brightness
+from medgan_course.nets.resnet import ResNetGenerator
+from medgan_course.nets.super_resolution import VDSR, edsr, srresnet
+from medgan_course.nets.unet import UNet
+from medgan_course.systems import pix2pix
+
+MODULES = "/book/_static/generators/"
+WIDGETS = ("explorer", "classes", "lesion")
+# Half precision keeps three digits of a weight; images have a range of 2.
+TOLERANCE = 0.01 * 2
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[str]:
+    with served(ROOT) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def made() -> Path:
+    return built_book() / "_static" / "generators" / "made"
+
+
+@pytest.fixture(params=WIDTHS)
+def width(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def still(browser: Browser, project: str, made: Path) -> Iterator[Page]:
+    """Yield a page on which modules are called and no widget is woken."""
+    with generator_page(browser, project, "classes", made) as tab:
+        tab.goto(project + ADDRESS)
+        yield tab
+
+
+def arrive(tab: Page, project: str) -> None:
+    """Open the page, scroll to the widget and wait for it."""
+    tab.goto(project + ADDRESS)
+    tab.locator(".studio").scroll_into_view_if_needed()
+    tab.wait_for_selector(".studio[data-state=ready]")
+
+
+def button(tab: Page, name: str) -> Any:
+    return tab.get_by_role("button", name=name, exact=True)
+
+
+def pictures(tab: Page) -> list[str]:
+    return tab.locator(".studio canvas").evaluate_all("all => all.map((canvas) => canvas.toDataURL())")
+
+
+def changed(tab: Page, before: list[str]) -> None:
+    """Wait until at least one of the pictures is another."""
+    tab.wait_for_function(
+        "old => [...document.querySelectorAll('.studio canvas')].some((c, i) => c.toDataURL() !== old[i])",
+        arg=before,
+    )
+
+
+def said(tab: Page) -> str:
+    return tab.get_by_role("status").inner_text()
+
+
+# The same images as torch's.
+
+RUN = """async ([modules, made, name, inputs]) => {
+  const { fetched } = await import(modules + "network.js");
+  const network = await fetched(made, name);
+  return inputs.map((input) => [...network.run({ ...input, data: Float32Array.from(input.data) })]);
+}"""
+
+
+def run(tab: Page, name: str, *inputs: dict[str, Any]) -> Tensor:
+    return torch.tensor(tab.evaluate(RUN, [MODULES, MADE.rstrip("/"), name, list(inputs)]))
+
+
+def maps(image: Tensor, **more: int) -> dict[str, Any]:
+    channels, height, width = image.shape
+    return {"data": image.flatten().tolist(), "channels": channels, "height": height, "width": width, **more}
+
+
+def vector(z: Tensor, **more: int) -> dict[str, Any]:
+    return {"data": z.tolist(), "channels": len(z), **more}
+
+
+def load(name: str) -> Any:
+    return pretrained.load(name, generators.NETWORKS[name])
+
+
+@torch.no_grad()
+def dcgan() -> tuple[list[dict[str, Any]], Tensor]:
+    net = load("dcgan_pneumoniamnist_64")
+    z = net.latent(3, seed=4)
+    return [vector(each) for each in z], net(z)
+
+
+@torch.no_grad()
+def classes() -> tuple[list[dict[str, Any]], Tensor]:
+    net = load("conditional_gan_mednist_64")
+    z = net.latent(6, seed=4)
+    return [vector(each, label=k) for k, each in enumerate(z)], net(z, torch.arange(6))
+
+
+@torch.no_grad()
+def witness() -> tuple[list[dict[str, Any]], Tensor]:
+    net, artist = load("features_pneumoniamnist_64"), load("dcgan_pneumoniamnist_64")
+    images = artist(artist.latent(3, seed=5))
+    return [maps(image) for image in images], net.label(net(images))
+
+
+def translation() -> tuple[list[dict[str, Any]], Tensor]:
+    net, artist = load("pix2pix_openms_64"), load("dcgan_pneumoniamnist_64")
+    with torch.no_grad():
+        image = artist(artist.latent(1, seed=6))
+    # Dropout is the network's source of chance: two seeds.
+    expected = torch.cat([pix2pix.translated(net, image, seed=seed) for seed in (0, 7)])
+    return [maps(image[0], seed=seed) for seed in (0, 7)], expected
+
+
+CHECKPOINTS: dict[str, Callable[[], tuple[list[dict[str, Any]], Tensor]]] = {
+    "dcgan_pneumoniamnist_64": dcgan,
+    "features_pneumoniamnist_64": witness,
+    "conditional_gan_mednist_64": classes,
+    "pix2pix_openms_64": translation,
+}
+
+
+def test_every_network_of_the_page_is_compared() -> None:
+    assert CHECKPOINTS.keys() == generators.NETWORKS.keys()
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_checkpoints_make_torch_s_images(still: Page, name: str) -> None:
+    inputs, expected = CHECKPOINTS[name]()
+    assert run(still, name, *inputs).view_as(expected) == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_without_webassembly_they_are_the_same(browser: Browser, project: str, made: Path, name: str) -> None:
+    inputs, expected = CHECKPOINTS[name]()
+    with generator_page(browser, project, "classes", made) as tab:
+        tab.add_init_script("delete globalThis.WebAssembly")
+        tab.goto(project + ADDRESS)
+        assert run(tab, name, inputs[0]) == pytest.approx(expected[:1].flatten(1), abs=TOLERANCE)
+
+
+class _Widened(nn.Sequential):
+    """A map of odd sides, which no vectors divide, and a transposed convolution without overlap."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(2, 3, 3, stride=2, padding=1),
+            nn.BatchNorm2d(3),
+            nn.LeakyReLU(0.3),
+            nn.ConvTranspose2d(3, 5, 2, stride=2, bias=False),
+            nn.BatchNorm2d(5),
+            nn.PReLU(),
+            nn.Upsample(scale_factor=3),
+            nn.Identity(),
+            nn.Conv2d(5, 1, 1),
+            nn.Tanh(),
+        )
+
+
+# Networks of which there is no checkpoint yet, or never will be: any of the course's comes in by one line.
+OTHERS = {
+    "cyclegan": (lambda: ResNetGenerator(base=6, blocks=2), (1, 20, 24)),
+    "srresnet": (lambda: srresnet(4, base=8, blocks=2), (1, 16, 16)),
+    "edsr": (lambda: edsr(3, base=6, blocks=2, batch_norm=True), (1, 9, 11)),
+    "vdsr": (lambda: VDSR(base=6, depth=3), (1, 12, 12)),
+    "unet": (lambda: UNet(base=8, depth=3, norm="batch", dropout=0), (1, 32, 32)),
+    "widened": (_Widened, (2, 7, 5)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_layer_is_torch_s(
+    browser: Browser, project: str, made: Path, tmp_path: Path, name: str
+) -> None:
+    build, shape = OTHERS[name]
+    torch.manual_seed(0)
+    net = build().eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    generators.write_network(net, name, tmp_path)
+    image = torch.rand(1, *shape) * 2 - 1
+    with torch.no_grad():
+        expected = net(image)
+    with generator_page(browser, project, "classes", tmp_path) as tab:
+        tab.goto(project + ADDRESS)
+        found = run(tab, name, maps(image[0])).view_as(expected)
+    assert found == pytest.approx(expected, abs=0.01 * float(expected.max() - expected.min()))
+
+
+def test_a_layer_that_the_page_lacks_is_named() -> None:
+    with pytest.raises(TypeError, match="no layer for GELU"):
+        list(generators.lines(nn.Sequential(nn.GELU())))
+
+
+def test_a_sample_s_number_is_the_library_s_seed(still: Page) -> None:
+    net = load("dcgan_pneumoniamnist_64")
+    drawn = still.evaluate(
+        """async (modules) => {
+          const { latent } = await import(modules + "random.js");
+          return [latent(1, 64, 17), latent(3, 64, 4294967295)].map((all) => all.map((z) => [...z]));
+        }""",
+        MODULES,
+    )
+    assert torch.tensor(drawn[0]) == pytest.approx(net.latent(1, seed=17), abs=1e-5)
+    assert torch.tensor(drawn[1]) == pytest.approx(net.latent(3, seed=4294967295), abs=1e-5)
+
+
+def test_checksums_are_sha256(still: Page) -> None:
+    lengths = (0, 1, 55, 56, 63, 64, 65, 1000)
+    found = still.evaluate(
+        """async ([modules, lengths]) => {
+          const { sha256 } = await import(modules + "sha256.js");
+          return lengths.map((n) => sha256(Uint8Array.from({ length: n }, (_, i) => (7 * i) % 256)));
+        }""",
+        [MODULES, lengths],
+    )
+    assert found == [hashlib.sha256(bytes((7 * i) % 256 for i in range(n))).hexdigest() for n in lengths]
+
+
+def test_the_page_measures_what_the_library_measures(still: Page) -> None:
+    with torch.no_grad():
+        net = load("dcgan_pneumoniamnist_64")
+        images = net(net.latent(8, seed=8))
+    mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    mask[..., 20:24, 1:3] = True  # its ring is cut off by the border
+    found = still.evaluate(
+        """async ([modules, images, mask]) => {
+          const { air, lungBrightness } = await import(modules + "chest.js");
+          const { spread } = await import(modules + "classes.js");
+          const { contrast } = await import(modules + "lesion.js");
+          const { shrunk } = await import(modules + "neighbours.js");
+          const given = images.map((image) => Float32Array.from(image));
+          return {
+            brightness: given.map((image) => lungBrightness(image, 64)),
+            air: given.map((image) => air(image, 64)),
+            spread: spread(given, 64),
+            contrast: contrast(given[0], mask, 64, 3),
+            small: [...shrunk(given[0], 64, 32)],
+          };
+        }""",
+        [MODULES, images.flatten(1).tolist(), mask.flatten().int().tolist()],
+    )
+    assert torch.tensor(found["brightness"]) == pytest.approx(lung_brightness(images), abs=1e-5)
+    assert torch.tensor(found["air"]) == pytest.approx(air(images), abs=1e-5)
+    other = images.flip(-1) * 0.5
+    mine = torch.nn.functional.avg_pool2d(other, 4).std(0).mean()
+    assert found["spread"] / mine.item() == pytest.approx(spread(images, other), abs=1e-4)
+    assert found["contrast"] == pytest.approx(generators.contrast(images[:1], mask).item(), abs=1e-5)
+    assert torch.tensor(found["small"]) == pytest.approx(generators.area(images[:1], 32).flatten(), abs=1e-5)
+
+
+def test_neighbours_are_the_nearest_of_all_training_images(still: Page, made: Path) -> None:
+    settings = json.loads((made / "explorer.json").read_text())["neighbours"]
+    found = still.evaluate(
+        """async ([modules, settings]) => {
+          const { Neighbours } = await import(modules + "neighbours.js");
+          const all = await Neighbours.fetched(settings);
+          const enlarged = (image) => Float32Array.from({ length: 4096 }, (_, i) =>
+            image[Math.floor(i / 128) * 32 + Math.floor((i % 64) / 2)]);
+          const last = settings.count - 1;
+          const nearest = all.nearest(enlarged(all.images[last]), 64, 4);
+          return [all.images.length, nearest.map((found) => [found.number, found.distance]), last];
+        }""",
+        [MODULES, settings],
+    )
+    count, nearest, last = found
+    assert count == settings["count"]
+    assert nearest[0] == [last, pytest.approx(0, abs=1e-6)]
+    distances = [distance for _, distance in nearest]
+    assert distances == sorted(distances)
+
+
+# What is seen.
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_nothing_is_fetched_before_the_reader_comes_and_nothing_moves_when_it_arrives(
+    browser: Browser, project: str, made: Path, width: str, widget: str
+) -> None:
+    with generator_page(browser, project, widget, made, width=width) as tab:
+        asked: list[str] = []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(project + ADDRESS, wait_until="networkidle")
+        assert not [url for url in asked if url.endswith((".js", ".json", ".bin", ".webp"))]
+        tab.evaluate(
+            """() => {
+              window.shifts = [];
+              new PerformanceObserver((list) => shifts.push(...list.getEntries().map((e) => e.value)))
+                .observe({ type: "layout-shift", buffered: true });
+            }"""
+        )
+        before = tab.locator(".studio").bounding_box()
+        tab.locator(".studio").scroll_into_view_if_needed()
+        tab.wait_for_selector(".studio[data-state=ready]")
+        tab.wait_for_timeout(300)
+        after = tab.locator(".studio").bounding_box()
+        assert before is not None
+        assert after is not None
+        assert (after["width"], after["height"]) == pytest.approx((before["width"], before["height"]), abs=1)
+        assert tab.evaluate("shifts.reduce((sum, value) => sum + value, 0)") < 0.01
+        assert all(url.startswith((project, "data:")) for url in asked)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_the_still_picture_is_what_the_page_opens_on(
+    browser: Browser, project: str, made: Path, widget: str
+) -> None:
+    with generator_page(browser, project, widget, made) as tab:
+        tab.goto(project + ADDRESS)
+        shots = []
+        for ready in (False, True):
+            if ready:
+                tab.wait_for_selector(".studio[data-state=ready]")
+            stage = tab.locator(".studio-stage")
+            stage.scroll_into_view_if_needed()
+            if not ready:
+                tab.wait_for_function("document.querySelector('.studio-stage img').complete")
+            shots.append(stage.screenshot())
+        still, live = (grey(shot) for shot in shots)
+    # The gaps between canvases, the smoothing and WebP; another image would be twenty apart.
+    assert np.abs(still - live).mean() < 6
+
+
+def grey(shot: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("L").resize((48, 48)), dtype=float)
+
+
+# Chapter 4: every control, by mouse and by keyboard.
+
+
+@pytest.fixture
+def explorer(browser: Browser, project: str, made: Path, width: str) -> Iterator[Page]:
+    with generator_page(browser, project, "explorer", made, width=width) as tab:
+        arrive(tab, project)
+        yield tab
+
+
+def measured(tab: Page, k: int) -> float:
+    text = tab.locator(f"[data-slider='{k}'] .studio-value").inner_text()
+    found = re.match(r"here ([−\d.]+)", text)
+    assert found is not None
+    return float(found[1].replace("−", "-"))
+
+
+@pytest.mark.parametrize(
+    ("k", "name"),
+    [(0, "Pneumonia, says the witness"), (1, "Brightness of the lungs"), (2, "Size of the lung fields")],
+)
+def test_each_direction_moves_what_it_is_called_after(explorer: Page, k: int, name: str) -> None:
+    slider = explorer.get_by_role("slider", name=name)
+    values = []
+    for key in ("Home", "End"):
+        before = pictures(explorer)
+        slider.press(key)
+        changed(explorer, before)
+        explorer.wait_for_timeout(300)
+        values.append(measured(explorer, k))
+    assert values[1] > values[0]
+    assert slider.input_value() == "3"
+    button(explorer, "Back to the sample").click()
+    assert slider.input_value() == "0"
+
+
+def test_samples_are_drawn_typed_and_walked_between(explorer: Page) -> None:
+    first = pictures(explorer)
+    explorer.get_by_role("slider", name="Way from one to the other").press("End")
+    changed(explorer, first)
+    explorer.wait_for_function(
+        """() => {
+          const all = [...document.querySelectorAll(".studio-stage canvas")];
+          return all.at(0).toDataURL() === all.at(-1).toDataURL();
+        }"""
+    )
+    before = pictures(explorer)
+    button(explorer, "Other samples").press("Enter")
+    changed(explorer, before)
+    before = pictures(explorer)
+    number = explorer.get_by_role("spinbutton", name="From sample")
+    number.fill("17")
+    number.press("Tab")
+    changed(explorer, before)
+
+
+@pytest.mark.parametrize("absurd", ["1e9", "-4", "", "3.2"])
+def test_an_absurd_slider_position_is_refused_with_a_sentence(explorer: Page, absurd: str) -> None:
+    before = pictures(explorer)
+    field = explorer.get_by_role("spinbutton", name="Brightness of the lungs")
+    field.fill(absurd)
+    field.press("Tab")
+    assert "from −3 to 3" in said(explorer)
+    assert field.get_attribute("aria-invalid") == "true"
+    explorer.wait_for_timeout(200)
+    assert pictures(explorer) == before
+    field.fill("1.5")
+    field.press("Tab")
+    assert said(explorer) == ""
+    changed(explorer, before)
+
+
+@pytest.mark.parametrize("absurd", ["-1", "4294967296", "1.5", ""])
+def test_an_absurd_sample_is_refused_with_a_sentence(explorer: Page, absurd: str) -> None:
+    field = explorer.get_by_role("spinbutton", name="to sample")
+    field.fill(absurd)
+    field.press("Tab")
+    assert "whole number from 0 to 4294967295" in said(explorer)
+
+
+def test_neighbours_come_when_asked_and_follow(explorer: Page) -> None:
+    button(explorer, "Nearest real X-rays").click()
+    sentence = explorer.locator(".studio-distance")
+    expect(sentence).to_contain_text("training images")
+    first = sentence.inner_text()
+    before = pictures(explorer)
+    explorer.get_by_role("slider", name="Size of the lung fields").press("End")
+    changed(explorer, before)
+    expect(sentence).not_to_have_text(first)
+    assert explorer.evaluate("document.documentElement.scrollWidth") <= explorer.evaluate("innerWidth")
+
+
+def test_neighbours_that_do_not_arrive_are_said_and_the_rest_plays_on(explorer: Page) -> None:
+    explorer.route("**/neighbours.webp", lambda route: route.abort())
+    button(explorer, "Nearest real X-rays").click()
+    expect(explorer.get_by_role("status")).to_have_text("The training images did not arrive.")
+    before = pictures(explorer)
+    explorer.get_by_role("slider", name="Brightness of the lungs").press("End")
+    changed(explorer, before)
+
+
+# Chapter 5.
+
+
+@pytest.fixture
+def orders(browser: Browser, project: str, made: Path, width: str) -> Iterator[Page]:
+    with generator_page(browser, project, "classes", made, width=width) as tab:
+        arrive(tab, project)
+        yield tab
+
+
+def test_heads_are_one_head_and_hands_are_not(orders: Page) -> None:
+    verdict = orders.locator(".studio-verdict")
+    before = pictures(orders)
+    button(orders, "HeadCT").click()
+    changed(orders, before)
+    expect(verdict).to_contain_text("one image again and again")
+    assert button(orders, "HeadCT").get_attribute("aria-pressed") == "true"
+    before = pictures(orders)
+    button(orders, "Hand").press("Enter")
+    changed(orders, before)
+    expect(verdict).to_contain_text("Hand: these 18 differ")
+    expect(verdict).not_to_contain_text("again")
+    before = pictures(orders)
+    button(orders, "Other noise").press("Space")
+    changed(orders, before)
+    before = pictures(orders)
+    button(orders, "All six").click()
+    changed(orders, before)
+    expect(verdict).to_contain_text("A column is a class")
+
+
+@pytest.mark.parametrize("absurd", ["-3", "1e12", ""])
+def test_absurd_noise_is_refused_with_a_sentence(orders: Page, absurd: str) -> None:
+    field = orders.get_by_role("spinbutton", name="Noise")
+    field.fill(absurd)
+    field.press("Tab")
+    assert "whole number" in said(orders)
+
+
+@pytest.fixture
+def painting(browser: Browser, project: str, made: Path, width: str) -> Iterator[Page]:
+    with generator_page(browser, project, "lesion", made, width=width) as tab:
+        arrive(tab, project)
+        yield tab
+
+
+def verdict(tab: Page) -> str:
+    return tab.locator(".studio-verdict").inner_text()
+
+
+def pixels(tab: Page) -> int:
+    found = re.search(r"Your lesion, (\d+) pixels", verdict(tab))
+    return int(found[1]) if found else 0
+
+
+def test_a_lesion_is_painted_by_mouse_erased_and_reset(painting: Page) -> None:
+    said_of = painting.locator(".studio-verdict")
+    assert pixels(painting) == 13
+    button(painting, "Reset").click()
+    expect(said_of).to_contain_text("Nothing is painted")
+    canvas = painting.locator("canvas.studio-canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    middle = box["x"] + 0.4 * box["width"], box["y"] + 0.6 * box["height"]
+
+    def drag() -> None:
+        painting.mouse.move(*middle)
+        painting.mouse.down()
+        painting.mouse.move(middle[0] + 0.1 * box["width"], middle[1], steps=8)
+        painting.mouse.up()
+
+    drag()
+    expect(said_of).to_contain_text("in the made T2", ignore_case=True)
+    painting.wait_for_timeout(300)
+    assert pixels(painting) > 13
+    button(painting, "Erase").click()
+    drag()
+    expect(said_of).to_contain_text("Nothing is painted")
+    button(painting, "Paint one for me").click()
+    expect(said_of).to_contain_text("Your lesion, 13 pixels")
+
+
+def test_a_lesion_is_painted_by_keys(painting: Page) -> None:
+    button(painting, "Reset").press("Enter")
+    expect(painting.locator(".studio-verdict")).to_contain_text("Nothing is painted")
+    canvas = painting.locator("canvas.studio-canvas")
+    canvas.press("ArrowRight")
+    canvas.press("Space")
+    canvas.press("ArrowDown")
+    canvas.press("Space")
+    canvas.press("ArrowDown")
+    painting.wait_for_timeout(300)
+    assert pixels(painting) == 13 + 5
+
+
+def test_what_is_painted_dark_arrives_and_what_is_faint_does_not(painting: Page) -> None:
+    """The network goes by grey values: this is what the chapter lets one find out."""
+    words = painting.locator(".studio-verdict")
+    field = painting.get_by_role("spinbutton", name="Grey value of the paint")
+    for value, outcome in (("-0.4", "It arrives, bright"), ("0.5", "It does not arrive")):
+        button(painting, "Reset").click()
+        expect(words).to_contain_text("Nothing is painted")
+        field.fill(value)
+        field.press("Tab")
+        canvas = painting.locator("canvas.studio-canvas")
+        box = canvas.bounding_box()
+        assert box is not None
+        canvas.click(position={"x": box["width"] * 40.5 / 64, "y": box["height"] * 38.5 / 64})
+        if "SURROGATE" not in markup("lesion"):
+            expect(words).to_contain_text(outcome)
+
+
+def test_slices_are_chosen_and_absurd_paint_is_refused(painting: Page) -> None:
+    before = pictures(painting)
+    painting.get_by_role("combobox", name="Slice").select_option("3")
+    changed(painting, before)
+    expect(painting.locator(".studio-verdict")).to_contain_text("Nothing is painted")
+    field = painting.get_by_role("spinbutton", name="Radius of the brush")
+    field.fill("99")
+    field.press("Tab")
+    assert "from 0 to 8" in said(painting)
+
+
+# All three: keys, bad input, no script.
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_every_control_has_a_name_and_is_reached_by_tab(
+    browser: Browser, project: str, made: Path, widget: str
+) -> None:
+    with generator_page(browser, project, widget, made) as tab:
+        arrive(tab, project)
+        controls = tab.locator(".studio :is(button, input, select, canvas[tabindex])")
+        tab.locator(".studio").evaluate("figure => { figure.tabIndex = -1; figure.focus(); }")
+        for _ in range(controls.count()):
+            tab.keyboard.press("Tab")
+            assert tab.evaluate("document.activeElement.closest('.studio') !== null")
+        named = controls.evaluate_all(
+            "all => all.every((e) => e.ariaLabel || (e.labels?.[0] ?? e).textContent.trim())"
+        )
+        assert named
+        assert tab.locator(".studio canvas:not([aria-label])").count() == 0
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_without_scripts_the_still_picture_tells_it(
+    browser: Browser, project: str, made: Path, width: str, widget: str
+) -> None:
+    with generator_page(browser, project, widget, made, width=width, java_script_enabled=False) as tab:
+        tab.goto(project + ADDRESS)
+        image = tab.locator(".studio-stage img")
+        image.scroll_into_view_if_needed()
+        expect(image).to_be_visible()
+        assert len(image.get_attribute("alt") or "") > 60
+        assert tab.locator(".studio button").count() == 0
+
+
+def troubled(tab: Page, project: str) -> str:
+    """Open a widget that cannot work; return its sentence."""
+    tab.goto(project + ADDRESS)
+    tab.locator(".studio").scroll_into_view_if_needed()
+    sentence = tab.get_by_role("alert")
+    expect(sentence).to_be_visible()
+    expect(tab.locator(".studio-stage img")).to_be_visible()
+    return sentence.inner_text()
+
+
+NETWORK = {
+    "explorer": "dcgan_pneumoniamnist_64",
+    "classes": "conditional_gan_mednist_64",
+    "lesion": "pix2pix_openms_64",
+}
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+@pytest.mark.parametrize(
+    "missing", ["{widget}.js", "layers.js", "worker.js", "{widget}.json", "{network}.json", "{network}.bin"]
+)
+def test_what_does_not_arrive_is_said(
+    browser: Browser, project: str, made: Path, widget: str, missing: str
+) -> None:
+    with generator_page(browser, project, widget, made) as tab:
+        name = missing.format(widget=widget, network=NETWORK[widget])
+        tab.context.route(f"**/{name}", lambda route: route.abort())
+        assert "picture stands still" in troubled(tab, project)
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+@pytest.mark.parametrize("change", [lambda b: b[:-2], lambda b: bytes([b[0] ^ 1]) + b[1:], lambda b: b""])
+def test_altered_weights_are_refused(
+    browser: Browser, project: str, made: Path, widget: str, change: Callable[[bytes], bytes]
+) -> None:
+    with generator_page(browser, project, widget, made) as tab:
+        weights = (made / f"{NETWORK[widget]}.bin").read_bytes()
+        tab.context.route("**/*.bin", lambda route: route.fulfill(body=change(weights)))
+        assert "altered" in troubled(tab, project)
+
+
+def test_an_altered_list_of_layers_is_refused(browser: Browser, project: str, made: Path) -> None:
+    with generator_page(browser, project, "classes", made) as tab:
+        tab.context.route(f"**/{NETWORK['classes']}.json", lambda route: route.fulfill(body='{"layers": ['))
+        assert "altered" in troubled(tab, project)
+
+
+@pytest.mark.parametrize(
+    ("without", "word"),
+    [
+        ("delete globalThis.Worker", "Worker"),
+        ("HTMLCanvasElement.prototype.getContext = () => null", "canvas"),
+    ],
+)
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_a_browser_that_lacks_something_is_told(
+    browser: Browser, project: str, made: Path, widget: str, without: str, word: str
+) -> None:
+    with generator_page(browser, project, widget, made) as tab:
+        tab.add_init_script(without)
+        assert word in troubled(tab, project)
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_nothing_is_stored_with_the_reader(browser: Browser, project: str, made: Path, widget: str) -> None:
+    with generator_page(browser, project, widget, made) as tab:
+        tab.add_init_script(
+            "for (const kind of ['localStorage', 'sessionStorage', 'indexedDB'])"
+            " Object.defineProperty(window, kind, { get() { throw new Error('forbidden'); } })"
+        )
+        arrive(tab, project)
+        assert tab.context.cookies() == []
+
+
+def test_offline_after_arrival_it_goes_on(explorer: Page) -> None:
+    explorer.context.set_offline(True)
+    before = pictures(explorer)
+    button(explorer, "Other samples").click()
+    changed(explorer, before)
+
+
+def test_in_a_notebook_the_picture_stands_still(browser: Browser, project: str, made: Path) -> None:
+    with generator_page(browser, project, "classes", made) as tab:
+        tab.add_init_script(
+            "new MutationObserver(() => delete document.documentElement?.dataset.content_root)"
+            ".observe(document, { childList: true, subtree: true })"
+        )
+        tab.goto(project + ADDRESS)
+        tab.locator(".studio").scroll_into_view_if_needed()
+        tab.wait_for_timeout(300)
+        assert tab.locator(".studio-panel").count() == 0
+        expect(tab.locator(".studio-stage img")).to_be_visible()
