@@ -57,7 +57,8 @@ def mathml(tex: str, *, display: bool = False) -> str:
         reason = found[1] if found else str(error)
         raise CourseError(f"This formula cannot be set: {tex}\n{reason}") from None
     # An operator that begins a column stands between two operands all the same.
-    return re.sub(r"(<mtd[^>]*>(?:<mrow>)?<mo)(?=>[=+−≤≥&])", r'\1 form="infix"', str(made))
+    first = r'(<mtd[^>]*>(?:<mrow>)*<mo)(?: form="prefix" stretchy="false")?(?=>[=+−≤≥])'
+    return re.sub(first, r'\1 form="infix"', str(made))
 
 
 def _inline(self: HTML5Translator, node: nodes.math) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from chapter_text import CHAPTERS, pieces
-from docutils import nodes
 from execute import Place, execute, threads
 from sphinx.application import Sphinx
 
@@ -244,22 +243,9 @@ def _fill(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = source[0].replace(GRADING, grading())
 
 
-def _add_line(app: Sphinx, document: nodes.document) -> None:
-    """Put the times below the paragraph in which a chapter says "It takes"."""
-    if not app.env.docname.startswith(f"{CHAPTERS}/"):
-        return
-    for strong in document.findall(nodes.strong):
-        if strong.astext() == "It takes":
-            paragraph = nodes.paragraph("", "", nodes.strong("", "Computing time"))
-            paragraph += nodes.Text(f": {line(read().get(app.env.docname, {}))}")
-            strong.parent.parent.insert(strong.parent.parent.index(strong.parent) + 1, paragraph)
-            return
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Let Sphinx fill in the times."""
     app.connect("source-read", _fill)
-    app.connect("doctree-read", _add_line)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

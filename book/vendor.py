@@ -85,6 +85,16 @@ PACKAGES = [
         ),
     ),
     Package(
+        name="@fontsource/source-serif-4",
+        version="5.3.0",
+        licence="OFL-1.1",
+        integrity="sha512-yQz8xmIgMzks8zQbpuca3UYtjxK798XCyQAGdDXmzBgvV7sdoK6d0YvE9F9kiYxORCEMRBgGZDZsSYcXj5KvwA==",
+        folder="package/files",
+        files=r"source-serif-4-latin-600-normal\.woff2",
+        used_by="headings (`book/_static/course.css`)",
+        characters="20-7E,A0-FF,2013,2014,2018,2019,201C,201D,2026,2192,2212",
+    ),
+    Package(
         name="axe-core",
         version="4.14.1",
         licence="MPL-2.0",

@@ -29,7 +29,7 @@ def built_book() -> Path:
 def pages() -> list[str]:
     """Return every page that somebody wrote, relative to the book; not slides, indices, library sources."""
     html = built_book()
-    generated = {"index.html", "genindex.html", "py-modindex.html", "search.html"}
+    generated = {"404.html", "index.html", "genindex.html", "py-modindex.html", "search.html"}
     found = (path.relative_to(html) for path in html.rglob("*.html"))
     return sorted(
         str(path)

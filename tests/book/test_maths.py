@@ -19,6 +19,11 @@ def test_lines_are_aligned_with_or_without_an_environment() -> None:
     assert made.count('<mo form="infix">=</mo>') == 2  # or nothing is left between L and =
 
 
+def test_a_sign_that_begins_a_continued_line_stands_between_two_terms() -> None:
+    made = mathml(r"L = {}& a\\ &+ b", display=True)
+    assert '<mo form="infix">+</mo>' in made
+
+
 def test_cases_inside_lines() -> None:
     made = mathml(r"a &= \begin{cases} 1 & x \\ 2 & y \end{cases}\\ b &= 3")
     assert made.count("<mtable") == 2

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import times
-from docutils import nodes
-from docutils.utils import new_document
 from execute import Page, Place
 from nbformat import read
 
@@ -83,28 +81,6 @@ def test_a_measurement_is_added_to_those_of_other_chapters_and_profiles(
     measured = found["chapters/01_a"]["cpu"]
     assert (measured.seconds, measured.cpu_seconds, measured.threads) == (3.0, 2.1, 1)
     assert measured.machine
-
-
-def document(docname: str) -> tuple[SimpleNamespace, nodes.document]:
-    """Return a page that says in its second paragraph what it takes."""
-    page = new_document("")
-    page += nodes.section(
-        "", nodes.paragraph("", "First."), nodes.paragraph("", "", nodes.strong("", "It takes"))
-    )
-    page[0] += nodes.paragraph("", "Last.")
-    return SimpleNamespace(env=SimpleNamespace(docname=docname)), page
-
-
-def test_the_line_stands_below_what_a_chapter_takes_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(times, "read", lambda: {"chapters/01_a": {"smoke": QUIET}})
-    app, page = document("chapters/01_a")
-    times._add_line(app, page)
-    said = [paragraph.astext() for paragraph in page.findall(nodes.paragraph)]
-    assert said[:2] + said[3:] == ["First.", "It takes", "Last."]
-    assert said[2] == "Computing time: smoke 12 s (A processor, 1 thread); cpu, gpu not measured yet."
-    app, page = document("exercises/01_a")
-    times._add_line(app, page)
-    assert len(list(page.findall(nodes.paragraph))) == 3
 
 
 @pytest.mark.parametrize("page", [times.USING, times.INSTRUCTORS])

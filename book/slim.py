@@ -1,0 +1,134 @@
+"""Pages that load little and keep still while they load.
+
+Runs when Sphinx has written all pages. What the theme ships and no page uses is left out: style rules, icons,
+source maps. What notebooks drew becomes WebP, pixel for pixel, and every picture's size stands in its page.
+"""
+
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import unquote
+
+import tinycss2
+from PIL import Image
+from sphinx.application import Sphinx
+from tinycss2.ast import AtRule, Node, QualifiedRule
+
+UNUSED = ("_static/**/*.map", "_static/scripts/*", "_static/vendor/fontawesome/**/*")
+PRUNED = ("styles/*.css", "sphinx-design.min.css", "mystnb.*.css", "basic.css", "pygments.css")
+HASH = 64  # letters in the name of a picture that a notebook drew
+_NAME = re.compile(r"[\w-]+")
+
+
+def pruned(css: str, words: set[str]) -> str:
+    """Return the rules of a style sheet whose selectors name only classes and ids among ``words``."""
+    return "".join(_kept(tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True), words))
+
+
+def _kept(rules: list[Node], words: set[str]) -> Iterator[str]:
+    for rule in rules:
+        if isinstance(rule, QualifiedRule):
+            selectors = [each for each in _selectors(rule.prelude) if _names(each) <= words]
+            if selectors and (body := " ".join(tinycss2.serialize(rule.content).split())):
+                yield f"{','.join(selectors)}{{{body}}}\n"
+        elif isinstance(rule, AtRule) and rule.lower_at_keyword in ("media", "supports") and rule.content:
+            inner = "".join(_kept(tinycss2.parse_rule_list(rule.content, True, True), words))
+            if inner:
+                yield f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}{{{inner}}}\n"
+        elif isinstance(rule, AtRule) and not (
+            rule.lower_at_keyword == "font-face" and "Font Awesome" in rule.serialize()
+        ):
+            yield f"{rule.serialize()}\n"
+
+
+def _selectors(prelude: list[Node]) -> Iterator[str]:
+    """Yield what stands between the commas of a rule's head; those inside brackets are part of one token."""
+    part: list[Node] = []
+    for token in prelude:
+        if token == ",":
+            yield tinycss2.serialize(part).strip()
+            part = []
+        else:
+            part.append(token)
+    yield tinycss2.serialize(part).strip()
+
+
+def _names(selector: str) -> set[str]:
+    """Return the classes and ids that an element must have; those in brackets, as of ``:not()``, need not."""
+    outside = re.sub(r"\[[^\]]*\]|:[\w-]+\((?:[^()]|\([^()]*\))*\)", "", selector)
+    return {name.replace("\\", "") for name in re.findall(r"[.#]((?:[\w-]|\\.)+)", outside)}
+
+
+def still(page: str, folder: Path) -> str:
+    """Return a page's HTML with the size of each picture, and without what says nothing.
+
+    Parameters
+    ----------
+    page : str
+        HTML.
+    folder : Path
+        Of the page, which addresses are relative to.
+    """
+    first = True
+
+    def sized(tag: re.Match[str]) -> str:
+        nonlocal first
+        address = unquote(re.search(r'\bsrc="([^"]+)"', tag[0])[1])
+        added = "" if first or " loading=" in tag[0] else ' loading="lazy"'
+        first = first and "_images/" not in address  # the logo stands before it
+        if " width=" not in tag[0] and (size := _size(address, folder)):
+            added += f' width="{size[0]}" height="{size[1]}"'
+        return f"{tag[1]}{added}{tag[2]}"
+
+    page = page.replace(
+        'data-theme="auto"', 'data-theme="light"', 1
+    )  # until a script knows better, or for good
+    page = re.sub(r"(<img\b[^>]*?)(\s*/?>)", sized, page)
+    page = re.sub(r'<span class="pre">([^<]*)</span>', r"\1", page)
+    return re.sub(r"</math>(?=[,.;:?!)])", "</math>&NoBreak;", page)
+
+
+def _size(address: str, folder: Path) -> tuple[int, int] | None:
+    """Return width and height of a picture, or nothing of one that is elsewhere or has none of its own."""
+    if address.startswith("data:image/"):
+        return Image.open(BytesIO(b64decode(address.partition(",")[2]))).size
+    path = folder / address
+    return Image.open(path).size if path.is_file() and path.suffix != ".svg" else None
+
+
+def _finish(app: Sphinx, error: Exception | None) -> None:
+    if error or app.builder.name != "html":
+        return
+    html = Path(app.outdir)
+    for pattern in UNUSED:
+        for path in html.glob(pattern):
+            if path.is_file():
+                path.unlink()
+    drawn = [path for path in (html / "_images").glob("*.png") if len(path.stem) == HASH]
+    for path in drawn:
+        Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+        path.unlink()
+    words = {word for path in html.glob("_static/**/*.js") for word in _NAME.findall(_text(path))}
+    for path in html.rglob("*.html"):
+        page = path.read_text("utf-8")
+        for name in set(re.findall(rf"_images/(\w{{{HASH}}})\.png", page)):
+            page = page.replace(f"_images/{name}.png", f"_images/{name}.webp")
+        path.write_text(page := still(page, path.parent), "utf-8")
+        words.update(
+            word for names in re.findall(r'\b(?:class|id)="([^"]*)"', page) for word in names.split()
+        )
+    for pattern in PRUNED:
+        for path in (html / "_static").glob(pattern):
+            path.write_text(pruned(path.read_text("utf-8"), words), "utf-8")
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else ""  # a folder may be called reveal.js
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Let Sphinx do so at its end."""
+    app.connect("build-finished", _finish, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

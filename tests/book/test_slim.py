@@ -1,0 +1,59 @@
+"""Pages without what nobody uses, and with the size of every picture."""
+
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from slim import pruned, still
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Image.new("L", (30, 20)).save(tmp_path / "seen.png")
+    return tmp_path
+
+
+def test_rules_for_what_no_page_has_are_left_out() -> None:
+    css = ".used, .unused p { color: red } #gone { top: 0 } a:hover { left: 0 } p { }"
+    assert pruned(css, {"used"}) == ".used{color: red}\na:hover{left: 0}\n"
+
+
+def test_what_stands_in_brackets_is_no_condition() -> None:
+    for kept in ("p:not(.absent)", "a[href='.x#y']", "p:is(.absent, .used)"):
+        assert pruned(f"{kept}{{top:0}}", {"used"}), kept
+
+
+def test_conditions_hold_rules_and_go_with_the_last() -> None:
+    css = "@media print{.used{top:0}.unused{top:0}}@media screen{.unused{top:0}}@font-face{font-family:F}"
+    assert pruned(css, {"used"}) == "@media print{.used{top:0}\n}\n@font-face{font-family:F}\n"
+
+
+def test_pictures_get_their_size_and_all_but_the_first_wait(folder: Path) -> None:
+    page = '<img src="_images/../seen.png"><img alt="2" src="seen.png"/><img src="seen.png" width="3">'
+    (folder / "_images").mkdir()
+    assert still(page, folder) == (
+        '<img src="_images/../seen.png" width="30" height="20"><img alt="2" src="seen.png" loading="lazy" '
+        'width="30" height="20"/><img src="seen.png" width="3" loading="lazy">'
+    )
+
+
+def test_a_picture_inside_the_page_has_a_size_too(folder: Path) -> None:
+    file = BytesIO()
+    Image.new("L", (5, 4)).save(file, "png")
+    address = f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
+    assert ' width="5" height="4"' in still(f'<img src="{address}">', folder)
+
+
+def test_pictures_from_elsewhere_are_left_alone(folder: Path) -> None:
+    for tag in ('<img src="logo.svg">', '<img src="https://example.org/a.png">'):
+        assert "width" not in still(tag, folder)
+
+
+def test_punctuation_stays_with_its_formula(folder: Path) -> None:
+    assert still("<math></math>, <math></math> x", folder) == "<math></math>&NoBreak;, <math></math> x"
+
+
+def test_the_first_paint_has_colours(folder: Path) -> None:
+    assert still('<html data-theme="auto">', folder) == '<html data-theme="light">'
