@@ -1,8 +1,8 @@
 """Put the committed generators into the built pages: weights, layers, and what was measured of them.
 
-The pages of chapters 4 and 5 run them (``book/_static/generators/``, plain JavaScript). A network becomes two
-files in ``_static/generators/made``: its weights, float16, in the order in which they are used, with batch
-norm folded into the convolutions before it; and a list of its layers with the SHA-256 of the weights.
+The pages of chapters 4, 5 and 7 run them (``book/_static/generators/``, plain JavaScript). A network becomes
+two files in ``_static/generators/made``: its weights, float16, in the order in which they are used, with
+batch norm folded into the convolutions before it; and a list of its layers with the SHA-256 of the weights.
 ``tests/book/test_generators.py`` compares what the page computes with what torch does.
 
 As a Sphinx extension this module writes them when the pages are there; nothing of it is committed.
@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from medgan_course import data, pretrained
+from medgan_course.data.degrade import bicubic
+from medgan_course.data.kspace import kspace_crop
 from medgan_course.data.resize import area
 from medgan_course.metrics import steering
 from medgan_course.metrics.features import FeatureNet
@@ -34,7 +36,7 @@ from medgan_course.nets.dcgan import Generator
 from medgan_course.nets.resnet import ResNetGenerator
 from medgan_course.nets.super_resolution import ResidualSR
 from medgan_course.nets.unet import Noise, UNet
-from medgan_course.systems import conditional_gan, pix2pix
+from medgan_course.systems import conditional_gan, pix2pix, srgan
 
 # Every network that runs in a page.
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -42,7 +44,19 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "features_pneumoniamnist_64": FeatureNet,
     "conditional_gan_mednist_64": conditional_gan.labelled_generator,
     "pix2pix_openms_64": pix2pix.generator,
+    "srgan_pneumoniamnist_64": srgan.generators,
 }
+
+
+def networks() -> Iterator[tuple[str, nn.Module]]:
+    """Yield every network with its name; where a checkpoint holds several, with theirs behind it."""
+    for name, build in NETWORKS.items():
+        net = pretrained.load(name, build)
+        if isinstance(net, nn.ModuleDict):
+            yield from ((f"{name}_{part}", each) for part, each in net.items())
+        else:
+            yield name, net
+
 
 # A layer's line in the list, and its weights in the order in which it takes them.
 Line = tuple[dict[str, Any], list[np.ndarray]]
@@ -292,14 +306,34 @@ def as_bytes(image: Tensor) -> str:
     return base64.b64encode(pixels.numpy().tobytes()).decode()
 
 
-WIDGETS = {"explorer": explorer, "classes": classes, "lesion": lesion}
+FACTOR = 4
+PATIENTS = slice(0, None, 150)  # of the test split, as in chapter 7
+
+
+def loupe(_: Path) -> dict[str, Any]:
+    """Shrink X-rays of chapter 7's patients, and enlarge them as far as no network is needed."""
+    test = data.load("pneumoniamnist", size=64, split="test")
+    truth = test.images[PATIENTS]
+    small = kspace_crop(truth, FACTOR)
+    return {
+        "small": small.flatten(1).tolist(),
+        "truth": [as_bytes(image) for image in truth],
+        "bicubic": [as_bytes(image) for image in bicubic(small, FACTOR)],
+        "size": 64,
+        "factor": FACTOR,
+        "corner": [6, 22],  # of the loupe, at first: ribs
+        "surrogate": test.is_surrogate,
+    }
+
+
+WIDGETS = {"explorer": explorer, "classes": classes, "lesion": lesion, "loupe": loupe}
 
 
 def write(folder: Path) -> None:
     """Write every network and every widget's facts."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, build in NETWORKS.items():
-        write_network(pretrained.load(name, build), name, folder)
+    for name, net in networks():
+        write_network(net, name, folder)
     for name, facts in WIDGETS.items():
         (folder / f"{name}.json").write_text(json.dumps(facts(folder)), encoding="utf-8")
 

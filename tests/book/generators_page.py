@@ -1,4 +1,4 @@
-"""The cells of chapters 4 and 5 that hold the generators, each as a page of its own."""
+"""The cells of chapters 4, 5 and 7 that hold the generators, each as a page of its own."""
 
 import json
 from collections.abc import Iterator
@@ -11,10 +11,12 @@ from browser import HEIGHT, ROOT, WIDTHS
 from playwright.sync_api import Browser, Page
 
 from medgan_course import data, pretrained, viz
+from medgan_course.data.degrade import bicubic
+from medgan_course.data.kspace import kspace_crop
 from medgan_course.nets.dcgan import Generator
-from medgan_course.systems import conditional_gan, pix2pix
+from medgan_course.systems import conditional_gan, pix2pix, srgan
 
-CHAPTERS = {"explorer": "04_dcgan", "classes": "05_conditional", "lesion": "05_conditional"}
+CHAPTERS = {"explorer": "04_dcgan", "classes": "05_conditional", "lesion": "05_conditional", "loupe": "07_sr"}
 ADDRESS = "/book/chapters/generators.html"  # beside book/_static as a chapter's page is beside _static
 MADE = "/book/_static/generators/made/"
 
@@ -35,10 +37,21 @@ def markup(widget: str) -> str:
         "question": patient.contrast("t1"),
         "truth": patient.contrast("t2"),
         "K": 6,
+        **answers(),
     }
     statements, _, last = source.rpartition("\n\n")
     exec(statements, names)
     return eval(last, names)._repr_html_()
+
+
+@torch.no_grad()
+def answers() -> dict[str, Any]:
+    """Return what chapter 7 has of its first patient."""
+    kept = pretrained.load("srgan_pneumoniamnist_64", srgan.generators)
+    chests = data.load("pneumoniamnist", size=64, split="test").images[:1]
+    small = kspace_crop(chests, 4)
+    patient = {"bicubic": bicubic(small, 4), **{name: net(small) for name, net in kept.items()}}
+    return {"patient": patient, "chests": chests}
 
 
 def on_arc(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,11 @@
-"""The generators on the pages of chapters 4 and 5: the same images as torch's, in a real browser."""
+"""The generators on the pages of chapters 4, 5 and 7: the same images as torch's, in a real browser."""
 
 import hashlib
 import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from torch import Tensor, nn
 
-from medgan_course import pretrained
+from medgan_course.data.kspace import kspace_crop
 from medgan_course.metrics.diversity import spread
+from medgan_course.metrics.fidelity import psnr
 from medgan_course.metrics.steering import air, lung_brightness
 from medgan_course.nets.resnet import ResNetGenerator
 from medgan_course.nets.super_resolution import VDSR, edsr, srresnet
@@ -27,7 +29,7 @@ from medgan_course.nets.unet import UNet
 from medgan_course.systems import pix2pix
 
 MODULES = "/book/_static/generators/"
-WIDGETS = ("explorer", "classes", "lesion")
+WIDGETS = ("explorer", "classes", "lesion", "loupe")
 # Half precision keeps three digits of a weight; images have a range of 2.
 TOLERANCE = 0.01 * 2
 
@@ -106,7 +108,7 @@ def vector(z: Tensor, **more: int) -> dict[str, Any]:
 
 
 def load(name: str) -> Any:
-    return pretrained.load(name, generators.NETWORKS[name])
+    return dict(generators.networks())[name]
 
 
 @torch.no_grad()
@@ -139,16 +141,25 @@ def translation() -> tuple[list[dict[str, Any]], Tensor]:
     return [maps(image[0], seed=seed) for seed in (0, 7)], expected
 
 
+@torch.no_grad()
+def enlarged(name: str) -> tuple[list[dict[str, Any]], Tensor]:
+    artist = load("dcgan_pneumoniamnist_64")
+    small = kspace_crop(artist(artist.latent(2, seed=9)), 4)
+    return [maps(image) for image in small], load(f"srgan_pneumoniamnist_64_{name}")(small)
+
+
 CHECKPOINTS: dict[str, Callable[[], tuple[list[dict[str, Any]], Tensor]]] = {
     "dcgan_pneumoniamnist_64": dcgan,
     "features_pneumoniamnist_64": witness,
     "conditional_gan_mednist_64": classes,
     "pix2pix_openms_64": translation,
+    "srgan_pneumoniamnist_64_SRResNet": lambda: enlarged("SRResNet"),
+    "srgan_pneumoniamnist_64_SRGAN": lambda: enlarged("SRGAN"),
 }
 
 
 def test_every_network_of_the_page_is_compared() -> None:
-    assert CHECKPOINTS.keys() == generators.NETWORKS.keys()
+    assert CHECKPOINTS.keys() == dict(generators.networks()).keys()
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
@@ -582,7 +593,64 @@ def test_slices_are_chosen_and_absurd_paint_is_refused(painting: Page) -> None:
     assert "from 0 to 8" in said(painting)
 
 
-# All three: keys, bad input, no script.
+# Chapter 7.
+
+
+@pytest.fixture
+def loupe(browser: Browser, project: str, made: Path, width: str) -> Iterator[Page]:
+    with generator_page(browser, project, "loupe", made, width=width) as tab:
+        arrive(tab, project)
+        yield tab
+
+
+def errors(tab: Page) -> dict[str, float]:
+    rows = tab.locator(".studio-table tbody tr").all_inner_texts()
+    return {name: float(error) for name, error, *_ in (row.split("\t") for row in rows)}
+
+
+def test_the_loupe_follows_mouse_and_keys_and_measures_what_is_under_it(loupe: Page) -> None:
+    assert list(errors(loupe)) == ["bicubic", "SRResNet", "SRGAN", "truth"]
+    assert errors(loupe)["truth"] == 0
+    canvas = loupe.locator("canvas.studio-large")
+    seen = [pictures(loupe)]
+    canvas.press("ArrowDown")
+    seen.append(pictures(loupe))
+    assert "24 from the top" in (canvas.get_attribute("aria-label") or "")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    loupe.mouse.move(box["x"] + 1, box["y"] + 1)
+    loupe.mouse.down()
+    loupe.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"] - 1, steps=4)
+    loupe.mouse.up()
+    seen.append(pictures(loupe))
+    assert "48 pixels from the left and 48 from the top" in (canvas.get_attribute("aria-label") or "")
+    canvas.press("ArrowRight")
+    assert pictures(loupe) == seen[2], "it stays on the image"
+    assert all(a[1:] != b[1:] for a, b in pairwise(seen))
+
+
+def test_another_patient_and_another_answer(loupe: Page) -> None:
+    before, first = pictures(loupe), errors(loupe)
+    loupe.get_by_role("combobox", name="Patient").select_option("2")
+    changed(loupe, before)
+    assert errors(loupe) != first
+    shown = pictures(loupe)
+    loupe.get_by_role("combobox", name="Large").select_option("truth")
+    assert pictures(loupe)[0] != shown[0]
+    assert pictures(loupe)[1:] == shown[1:]
+
+
+def test_its_psnr_is_the_library_s(still: Page) -> None:
+    a, b = torch.rand(2, 1, 1, 16, 16) * 2 - 1
+    found = still.evaluate(
+        "async ([modules, a, b]) => (await import(modules + 'loupe.js')).psnr(a, b)",
+        [MODULES, a.flatten().tolist(), b.flatten().tolist()],
+    )
+    assert found == pytest.approx(psnr(a, b, data_range=2).item(), abs=1e-4)
+
+
+# All of them: keys, bad input, no script.
 
 
 @pytest.mark.parametrize("widget", WIDGETS)
@@ -630,6 +698,7 @@ NETWORK = {
     "explorer": "dcgan_pneumoniamnist_64",
     "classes": "conditional_gan_mednist_64",
     "lesion": "pix2pix_openms_64",
+    "loupe": "srgan_pneumoniamnist_64_SRResNet",
 }
 
 

@@ -1,7 +1,7 @@
 /* Chapter 5: paint a lesion into a T1 slice and see what pix2pix makes of it in T2. */
 
 import { Studio, facts } from "./studio.js";
-import { Picture, latest, slider, written } from "./widget.js";
+import { Picture, bytes, latest, slider, written } from "./widget.js";
 
 const NETWORK = "pix2pix_openms_64";
 // In white matter of the first slice, about as faint as multiple sclerosis is in T1.
@@ -51,7 +51,7 @@ class Lesion {
   open(found) {
     this.facts = found;
     this.side = found.size;
-    for (const name of ["t1", "t2"]) this[name] = found[name].map(image);
+    for (const name of ["t1", "t2"]) this[name] = found[name].map(bytes);
     [this.source, this.made, this.truth] = [new Picture(this.side, "studio-canvas"), new Picture(this.side), new Picture(this.side)];
     this.choose(0);
     this.stroke(EXAMPLE.x, EXAMPLE.y);
@@ -227,6 +227,3 @@ export function contrast(data, mask, side, ring) {
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
   return mean(inside) - mean(around);
 }
-
-/* Bytes in base64 as grey values in [-1, 1]. */
-const image = (text) => Float32Array.from(atob(text), (character) => character.charCodeAt(0) / 127.5 - 1);

@@ -37,7 +37,7 @@ class Network {
     this.multiply = multiply;
     this.weights = new Float32Array(room, 0, halves.length);
     this.free = new Float32Array(room, 4 * halves.length);
-    halves.forEach((bits, i) => (this.weights[i] = float16(bits)));
+    for (let i = 0; i < halves.length; i++) this.weights[i] = HALVES[halves[i]];
   }
 
   /* What the network makes of maps: {data, channels, height, width}. `label` is the class of a conditional one,
@@ -69,3 +69,5 @@ function float16(bits) {
   const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : fraction / 2 ** 24;
   return bits & 0x8000 ? -size : size;
 }
+
+const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => float16(bits));

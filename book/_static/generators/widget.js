@@ -89,3 +89,6 @@ export const SEEDS = 2 ** 32;
 export const seed = (text) => (/^\d{1,10}$/.test(text.trim()) && Number(text) < SEEDS ? Number(text) : null);
 export const SEED_WANTED = "Type a whole number from 0 to 4294967295: it is the seed of the noise.";
 export const anySeed = () => Math.floor(1e4 * Math.random());
+
+/* Bytes in base64 as grey values in [-1, 1]. */
+export const bytes = (text) => Float32Array.from(atob(text), (character) => character.charCodeAt(0) / 127.5 - 1);
