@@ -77,6 +77,7 @@ c.CourseDirectory.course_id = "medgan"
 # c.Exchange.root = "/srv/nbgrader/exchange"
 '''
 
+_NO_MEMORY = re.compile(r"\bMemoryError\b|DefaultCPUAllocator")  # Python's and NumPy's, PyTorch's
 _HINT = re.compile(r"(# hint\(.*\))\n")
 _HIDDEN = """
 ### BEGIN HIDDEN TESTS
@@ -254,12 +255,16 @@ class Restore(preprocessors.OverwriteCells):
         return nb, resources
 
 
+class _OutOfMemory(Exception):
+    """A cell got no more memory."""
+
+
 class Execute(preprocessors.Execute):
     """Executes a notebook to its end, whatever a cell does to its kernel.
 
-    A cell that does not stop, or that ends the kernel, is left out: it fails, and all others are executed
-    again in a new kernel. When the time is up all that has not been executed fails. To nbgrader a cell
-    without output is a passed test.
+    A cell that does not stop, takes all memory or ends the kernel is left out: it fails, and all others are
+    executed again in a new kernel. When the time is up all that has not been executed fails. To nbgrader a
+    cell without output is a passed test.
     """
 
     seconds = Float(300, help="Time for the whole notebook.").tag(config=True)
@@ -284,6 +289,8 @@ class Execute(preprocessors.Execute):
                 self._leave_out("ended its kernel")
             except CellTimeoutError:
                 self._leave_out("did not end in time")
+            except _OutOfMemory:  # what it holds is missing in the cells after it
+                self._leave_out("ran out of memory")
             if time.monotonic() > end:
                 for index in range(self.current + 1, len(nb.cells)):
                     self.left_out[index] = "was not reached in time"
@@ -301,7 +308,11 @@ class Execute(preprocessors.Execute):
         """Execute one cell, unless it is left out."""
         self.current, self.printed = index, 0
         if index not in self.left_out:
-            return super().preprocess_cell(cell, resources, index)
+            super().preprocess_cell(cell, resources, index)
+            errors = (each for each in cell.get("outputs", []) if each.output_type == "error")
+            if any(_NO_MEMORY.search(f"{each.ename} {each.evalue}") for each in errors):
+                raise _OutOfMemory
+            return cell, resources
         if cell.cell_type == "code":
             said = f"This cell {self.left_out[index]}."
             failure = {"ename": "LeftOut", "evalue": said, "traceback": [said]}

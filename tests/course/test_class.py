@@ -40,6 +40,12 @@ CLASS = {
     },
     "floods": {PENALTY: "for _ in range(3_000):\n    print('x' * 1_000)\ngradient_penalty = None"},
     "eats": {PENALTY: "eaten = []\nwhile True:\n    eaten.append(bytearray(2**27))"},
+    # In pieces so small that nothing is left for the cells after it.
+    "nibbles": {PENALTY: "eaten = []\nwhile True:\n    eaten.append(bytearray(2**12))"},
+    # Where the check calls it, which tells the error in its own words.
+    "gorges": {
+        PENALTY: "eaten = []\ndef gradient_penalty(*a):\n  while True:\n    eaten.append(torch.ones(2**24))"
+    },
 }
 
 
@@ -160,6 +166,8 @@ def points(api, student):
         ("hangs", 0, 1),
         ("floods", 0, 1),
         ("eats", 0, 1),
+        ("nibbles", 0, 1),
+        ("gorges", 0, 1),
         ("damaged", 0, 0),
     ],
 )
@@ -176,6 +184,9 @@ def test_what_happened_is_said_and_only_then(graded):
         "deletes": ["penalty-check was deleted, and put back"],
         "exits": ["penalty-check ended its kernel"],
         "hangs": ["penalty-stub did not end in time"],
+        "eats": ["penalty-stub ran out of memory"],
+        "nibbles": ["penalty-stub ran out of memory"],
+        "gorges": ["penalty-check ran out of memory"],
         "damaged": [f"not graded: {NAME}.ipynb is no notebook"],
     }
     assert [each.student for each in results.values() if each.failed] == ["damaged"]
