@@ -1,4 +1,4 @@
-"""Pages that load little and keep still while they load.
+"""Pages that load little, keep still while they load, and can be read aloud.
 
 Runs when Sphinx has written all pages. What the theme ships and no page uses is left out: style rules, icons,
 source maps. What notebooks drew becomes WebP, pixel for pixel, and every picture's size stands in its page.
@@ -90,6 +90,21 @@ def still(page: str, folder: Path) -> str:
     return re.sub(r"</math>(?=[,.;:?!)])", "</math>&NoBreak;", page)
 
 
+def named(page: str) -> str:
+    """Return a page's HTML in which what the theme forgot has a name for those who listen."""
+    page = re.sub(
+        r'(<a class="reference internal" href="[^"]*">\s*([^<]*?)\s*</a><details[^>]*>)<summary>',
+        r'\1<summary aria-label="What belongs to: \2">',
+        page,
+    )
+    page = page.replace(' aria-label="Toggle hidden content"', "")  # its text says what it shows
+    page = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"', r"\1", page)
+    return page.replace(
+        '<div id="pst-primary-sidebar"',
+        '<div id="pst-primary-sidebar" role="complementary" aria-label="The book"',
+    )
+
+
 def _size(address: str, folder: Path) -> tuple[int, int] | None:
     """Return width and height of a picture, or nothing of one that is elsewhere or has none of its own."""
     if address.startswith("data:image/"):
@@ -115,7 +130,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
         page = path.read_text("utf-8")
         for name in set(re.findall(rf"_images/(\w{{{HASH}}})\.png", page)):
             page = page.replace(f"_images/{name}.png", f"_images/{name}.webp")
-        path.write_text(page := still(page, path.parent), "utf-8")
+        path.write_text(page := named(still(page, path.parent)), "utf-8")
         words.update(
             word for names in re.findall(r'\b(?:class|id)="([^"]*)"', page) for word in names.split()
         )

@@ -24,7 +24,9 @@ class Table:
         self.rows = [[str(value) for value in row] for row in rows]
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
+        head = "".join(
+            f'<th scope="col">{html.escape(name)}</th>' if name else "<td></td>" for name in self.columns
+        )
         body = "".join(
             f'<tr><th scope="row" style="text-align:left;padding:.25em .4em">{html.escape(row[0])}</th>'
             + "".join(

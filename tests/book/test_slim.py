@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from slim import pruned, still
+from slim import named, pruned, still
 
 
 @pytest.fixture
@@ -57,3 +57,14 @@ def test_punctuation_stays_with_its_formula(folder: Path) -> None:
 
 def test_the_first_paint_has_colours(folder: Path) -> None:
     assert still('<html data-theme="auto">', folder) == '<html data-theme="light">'
+
+
+def test_what_opens_has_the_name_of_what_it_belongs_to() -> None:
+    link = '<a class="reference internal" href="a.html">A game</a><details open="open">'
+    assert named(f"{link}<summary>") == f'{link}<summary aria-label="What belongs to: A game">'
+
+
+def test_no_name_hides_the_text_that_is_seen() -> None:
+    assert named('<summary aria-label="Toggle hidden content">How') == "<summary>How"
+    button = '<button class="btn search-button-field pst-js-only" title="Search"'
+    assert named(f'{button} aria-label="Search">') == f"{button}>"
