@@ -167,10 +167,11 @@ class Explorer {
     this.strip.forEach((picture, i) => picture.show(images[i + 1], `${percent(STOPS[i])} of the way`));
     PROPERTIES.forEach(({ write }, k) => {
       const average = this.expected(k, amounts[k]);
-      const text = `here ${write(measured[k])}; mean of ${this.facts.probes} at ${written(amounts[k])}: ${write(average)}`;
+      const at = written(amounts[k], Number.isInteger(amounts[k]) ? 0 : 1);
+      const text = `here ${write(measured[k])}; mean of ${this.facts.probes} at ${at}: ${write(average)}`;
       const row = this.panel.querySelector(`[data-slider="${k}"]`);
       row.querySelector(".studio-value").textContent = text;
-      row.querySelector("[type=range]").setAttribute("aria-valuetext", `${written(amounts[k])}, ${text}`);
+      row.querySelector("[type=range]").setAttribute("aria-valuetext", `${at}, ${text}`);
     });
     this.panel.querySelector(".studio-radius").textContent = `|z| = ${written(this.drawn.radius)}; N(0, I) lies near 8`;
     if (this.neighbours) this.compared();
