@@ -221,6 +221,7 @@ def test_both_kinds_come_the_same_way_and_the_page_shows_these_very_pixels(
     browser: Browser, project: str, saved: dict[str, Any]
 ) -> None:
     images, is_real, _ = turing_images.twenty()
+    assert torch.equal(truth(saved), is_real)
     grey = ((images[:, 0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     with reader_page(browser, saved) as tab:
         arrive(tab, project)
