@@ -87,7 +87,15 @@ def still(page: str, folder: Path) -> str:
     )  # until a script knows better, or for good
     page = re.sub(r"(<img\b[^>]*?)(\s*/?>)", sized, page)
     page = re.sub(r'<span class="pre">([^<]*)</span>', r"\1", page)
+    page = page.replace('"docutils literal notranslate"', '"literal"')
+    page = re.sub(r'<dt class="sig.*?</dt>', _signature, page, flags=re.DOTALL)
     return re.sub(r"</math>(?=[,.;:?!)])", "</math>&NoBreak;", page)
+
+
+def _signature(found: re.Match[str]) -> str:
+    """Return a signature in which only names, links and defaults are marked up."""
+    plain = re.sub(r'<span class="[nopw]">([^<]*)</span>', r"\1", found[0])
+    return re.sub(r'(<a class="reference internal" href="[^"]*") title="[^"]*"', r"\1", plain)
 
 
 def named(page: str) -> str:

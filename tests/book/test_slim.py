@@ -55,6 +55,15 @@ def test_punctuation_stays_with_its_formula(folder: Path) -> None:
     assert still("<math></math>, <math></math> x", folder) == "<math></math>&NoBreak;, <math></math> x"
 
 
+def test_signatures_are_marked_up_sparingly_and_nothing_else_is(folder: Path) -> None:
+    name = '<span class="n">x</span><span class="p">:</span>'
+    link = '<a class="reference internal" href="#y" title="a.y">y</a>'
+    short = 'x:<a class="reference internal" href="#y">y</a>'
+    assert still(f'<dt class="sig">{name}{link}</dt>{name}{link}', folder) == (
+        f'<dt class="sig">{short}</dt>{name}{link}'
+    )
+
+
 def test_the_first_paint_has_colours(folder: Path) -> None:
     assert still('<html data-theme="auto">', folder) == '<html data-theme="light">'
 
