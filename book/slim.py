@@ -101,12 +101,16 @@ def _signature(found: re.Match[str]) -> str:
 def named(page: str) -> str:
     """Return a page's HTML in which what the theme forgot has a name for those who listen."""
     page = re.sub(
-        r'(<a class="reference internal" href="[^"]*">\s*([^<]*?)\s*</a><details[^>]*>)<summary>',
+        r'(<a class="[^"]*reference internal" href="[^"]*">\s*([^<]*?)\s*</a><details[^>]*>)<summary>',
         r'\1<summary aria-label="What belongs to: \2">',
         page,
     )
     page = page.replace(' aria-label="Toggle hidden content"', "")  # its text says what it shows
     page = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"', r"\1", page)
+    page = page.replace(' role="doc-biblioentry"', "").replace(
+        '<div role="list" class="citation-list">', "<div>"
+    )
+    page = page.replace('<th class="head"><p></p></th>', "<td></td>")
     return page.replace(
         '<div id="pst-primary-sidebar"',
         '<div id="pst-primary-sidebar" role="complementary" aria-label="The book"',

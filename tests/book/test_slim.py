@@ -69,7 +69,7 @@ def test_the_first_paint_has_colours(folder: Path) -> None:
 
 
 def test_what_opens_has_the_name_of_what_it_belongs_to() -> None:
-    link = '<a class="reference internal" href="a.html">A game</a><details open="open">'
+    link = '<a class="current reference internal" href="#">A game</a><details open="open">'
     assert named(f"{link}<summary>") == f'{link}<summary aria-label="What belongs to: A game">'
 
 
@@ -77,3 +77,8 @@ def test_no_name_hides_the_text_that_is_seen() -> None:
     assert named('<summary aria-label="Toggle hidden content">How') == "<summary>How"
     button = '<button class="btn search-button-field pst-js-only" title="Search"'
     assert named(f'{button} aria-label="Search">') == f"{button}>"
+
+
+def test_roles_that_are_no_more_and_headings_of_nothing_go() -> None:
+    assert named('<div class="citation" id="a" role="doc-biblioentry">') == '<div class="citation" id="a">'
+    assert named('<tr><th class="head"><p></p></th></tr>') == "<tr><td></td></tr>"
