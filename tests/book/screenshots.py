@@ -18,6 +18,9 @@ def main() -> None:
                 page = browser.new_page(viewport={"width": pixels, "height": HEIGHT}, color_scheme=scheme)
                 for name in pages():
                     page.goto(f"{home}/{name}", wait_until="networkidle")
+                    page.evaluate(
+                        "Promise.allSettled([...document.images].map(i => (i.loading = 'eager', i.decode())))"
+                    )
                     path = target / f"{name.removesuffix('.html').replace('/', '_')}-{width}-{scheme}.png"
                     page.screenshot(path=path, full_page=True)
                     print(path.relative_to(ROOT))
