@@ -26,12 +26,14 @@ INK, PAPER, MUTED, REAL, GENERATED = "#22303a", "#fdfcfa", "#56646e", "#00568a",
 
 
 def description(document: nodes.document) -> str:
-    """Return the first sentences of a page's text."""
-    for paragraph in document.findall(nodes.paragraph):
-        text = " ".join(paragraph.astext().split())
-        if len(text) > 40 and not isinstance(paragraph.parent, nodes.Admonition | nodes.list_item):
-            return textwrap.shorten(text, LONGEST, placeholder=" …")
-    return ""
+    """Return how a page's text begins: with its first paragraph of more than a few words, if there is one."""
+    found = [
+        " ".join(paragraph.astext().split())
+        for paragraph in document.findall(nodes.paragraph)
+        if not isinstance(paragraph.parent, nodes.Admonition | nodes.list_item)
+    ]
+    text = next((each for each in found if len(each) > 40), "".join(found[:1]))
+    return textwrap.shorten(text, LONGEST, placeholder=" …")
 
 
 def head(document: nodes.document, times: dict[str, Time]) -> str:

@@ -54,7 +54,8 @@ def test_description_is_the_first_real_text_and_short() -> None:
     assert found.startswith("Two networks play")
     assert found.endswith("…")
     assert len(found) <= pages.LONGEST
-    assert pages.description(document("Too short.")) == ""
+    assert pages.description(document("Too short.", "This too.")) == "Too short."
+    assert pages.description(document()) == ""
 
 
 @pytest.mark.parametrize("picture", [None, Image.new("L", (800, 200)), Image.new("L", (90, 900))])

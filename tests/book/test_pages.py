@@ -11,8 +11,11 @@ import pytest
 import yaml
 from browser import HEIGHT, ROOT, WIDTHS, built_book, pages
 from playwright.sync_api import Browser, Page, Request, Response
+from weight import OTHER, Scales, Weight, moved
 
 FILE_NAME = re.compile(r"\S+\.(png|jpe?g|gif|svg|webp)$", re.IGNORECASE)
+AXE = ROOT / "book" / "_static" / "vendor" / "axe-core" / "axe.min.js"
+LIGHT_ENOUGH = 600_000  # bytes, before anybody does anything
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
 
 
@@ -25,8 +28,10 @@ class Reading:
     width: str
     home: str
     problems: list[str] = field(default_factory=list)
+    weight: Weight = field(init=False)
 
     def open(self) -> None:
+        scales = Scales(self.page)
         self.page.on(
             "console", lambda message: message.type == "error" and self.problems.append(message.text)
         )
@@ -36,6 +41,7 @@ class Reading:
         self.page.on("request", self._asked)
         self.page.goto(f"{self.home}/{self.name}", wait_until="load")
         self.page.wait_for_load_state("networkidle")
+        self.weight = scales.read(built_book() / self.name)
 
     def _answered(self, response: Response) -> None:
         if response.status >= 400:
@@ -57,7 +63,9 @@ def views() -> list[tuple[str, str]]:
 @pytest.fixture(scope="module", params=views(), ids="-".join)
 def reading(request: pytest.FixtureRequest, browser: Browser, home: str) -> Iterator[Reading]:
     name, width = request.param
-    context = browser.new_context(viewport={"width": WIDTHS[width], "height": HEIGHT})
+    context = browser.new_context(
+        viewport={"width": WIDTHS[width], "height": HEIGHT}, reduced_motion="reduce", color_scheme="light"
+    )
     opened = Reading(context.new_page(), name, width, home)
     opened.open()
     yield opened
@@ -74,12 +82,47 @@ def test_loads_without_an_error_and_from_this_host_alone(reading: Reading) -> No
     assert not reading.problems
 
 
+def test_weighs_little(reading: Reading) -> None:
+    assert reading.weight.bytes[OTHER] <= LIGHT_ENOUGH
+
+
+def test_nothing_moves_by_itself(reading: Reading) -> None:
+    assert moved(reading.page) < 0.01
+
+
+def test_axe_finds_no_violation_in_light_or_dark(reading: Reading) -> None:
+    if reading.width != "desktop":
+        pytest.skip("the same page")
+    reading.page.evaluate(AXE.read_text("utf-8"))
+    assert violations(reading.page) == []
+    reading.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    in_the_dark = violations(reading.page, "color-contrast", "link-in-text-block")
+    reading.page.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert in_the_dark == []
+
+
+def violations(page: Page, *rules: str) -> list[str]:
+    """Return what axe-core has against the page, by these rules or all, and where."""
+    return page.evaluate(
+        """async rules => {
+          const only = rules.length ? {runOnly: {type: "rule", values: rules}} : {};
+          const found = await axe.run(document, {resultTypes: ["violations"], ...only});
+          return found.violations.flatMap(({id, nodes}) => nodes.map(
+            ({target, any}) => `${id}: ${target.join(" ")} ${any.map(each => each.message).join(" ")}`));
+        }""",
+        list(rules),
+    )
+
+
 def test_has_a_title_and_one_heading(reading: Reading) -> None:
     assert reading.page.title().strip()
     assert reading.page.locator("article h1").count() == 1
 
 
 def test_every_picture_loads_and_says_what_it_shows(reading: Reading) -> None:
+    reading.page.evaluate(
+        "() => Promise.allSettled([...document.images].map(i => { i.loading = 'eager'; return i.decode(); }))"
+    )
     pictures = reading.page.evaluate(
         "() => [...document.images].map(i => [i.alt, i.src.slice(0, 80), i.complete && i.naturalWidth > 0])"
     )
@@ -118,7 +161,7 @@ def test_slider_is_moved_by_the_keyboard(reading: Reading) -> None:
 def test_maths_is_typeset(reading: Reading) -> None:
     flat = "all => all.filter(e => e.checkVisibility() && !e.getBoundingClientRect().width).length"
     assert reading.page.locator("math").evaluate_all(flat) == 0
-    left = reading.page.locator("article :not(:is(pre, code, script, style, math, math *))").evaluate_all(
+    left = reading.page.locator("article :not(:is(pre, pre *, code, code *, script, style))").evaluate_all(
         "all => all.flatMap(e => [...e.childNodes]).filter(n => n.nodeType === 3).map(n => n.data)"
     )
     assert not [text for text in left if re.search(r"\\[(\[a-zA-Z]|\$[^$]+\$", text)]
@@ -177,3 +220,59 @@ def test_surrogate_page_says_so_at_its_top_and_no_other_does(reading: Reading) -
         reading.page.evaluate("() => window.scrollTo(0, document.body.scrollHeight)")
         seen = banner.evaluate("b => b.contains(document.elementFromPoint(innerWidth / 2, 5))")
         assert seen, "the banner does not stay in sight"
+
+
+@pytest.fixture(scope="module")
+def without_scripts(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(
+        viewport={"width": WIDTHS["phone"], "height": HEIGHT}, java_script_enabled=False
+    )
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in views()}))
+def test_can_be_read_from_a_folder_without_scripts(name: str, without_scripts: Page) -> None:
+    page = without_scripts
+    page.goto((built_book() / name).as_uri(), wait_until="load")
+    assert page.locator("article h1").is_visible()
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    assert not [each for each in page.locator(".pst-js-only").all() if each.is_visible()]
+    written = [each.strip() for each in page.locator("article p, article li").all_inner_texts()]
+    assert len("".join(written)) > 100
+    for picture in page.locator("article img:not([loading])").all():
+        assert picture.is_visible()
+
+
+def test_search_finds_pages_from_a_folder(browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{(built_book() / 'search.html').as_uri()}?q=discriminator")
+    page.wait_for_selector("#search-results li a")
+    assert page.locator("#search-results li a").first.get_attribute("href")
+    page.close()
+
+
+def test_a_page_says_to_other_programs_what_it_is() -> None:
+    html = built_book()
+    base = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]["html_baseurl"]
+    listed = set(re.findall(r"<loc>([^<]+)</loc>", (html / "sitemap.xml").read_text("utf-8")))
+    for name in pages():
+        text = (html / name).read_text("utf-8")
+        assert f"{base}{name}" in listed
+        assert f'<link rel="canonical" href="{base}{name}"' in text
+        assert re.search(r'<meta name="description" content="[^"]{15,}"', text), name
+        picture = re.search(rf'<meta property="og:image" content="{re.escape(base)}([^"]+)"', text)
+        assert picture
+        assert (html / picture[1]).is_file()
+        if name.startswith("chapters/"):
+            assert Path(picture[1]).stem == Path(name).stem
+
+
+def test_an_address_that_leads_nowhere_is_answered_kindly(browser: Browser, home: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{home}/404.html")
+    page.evaluate(AXE.read_text("utf-8"))
+    assert violations(page) == []
+    base = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]["html_baseurl"]
+    assert page.get_by_role("link").get_attribute("href") == f"{base}index.html"
+    page.close()
