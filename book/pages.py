@@ -14,6 +14,7 @@ from typing import Any
 
 from docutils import nodes
 from matplotlib.font_manager import FontProperties, findfont
+from myst_nb.sphinx_ import HideCodeCellNode
 from PIL import Image, ImageDraw, ImageFont
 from sphinx.application import Sphinx
 from times import Time, line, read
@@ -118,6 +119,13 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, room: int) -> list[str]:
     return lines
 
 
+def _picture_first(app: Sphinx, document: nodes.document, page: str) -> None:
+    """Put what a cell drew before its code, where that is folded away."""
+    for cell in document.findall(nodes.container):
+        if cell.get("nb_element") == "cell_code" and isinstance(cell.next_node(), HideCodeCellNode):
+            cell.append(cell.pop(0))
+
+
 def _around(
     app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
 ) -> None:
@@ -180,6 +188,7 @@ def _publish(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Let Sphinx do so for every page, and at its end."""
+    app.connect("doctree-resolved", _picture_first)
     app.connect("html-page-context", _around, priority=900)
     app.add_js_file("page.js", loading_method="defer")
     app.connect("build-finished", _publish)

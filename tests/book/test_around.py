@@ -4,6 +4,7 @@ import pages
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
+from myst_nb.sphinx_ import HideCodeCellNode
 from PIL import Image
 from times import Time
 
@@ -46,6 +47,15 @@ def test_head_says_what_it_takes_to_read_and_to_compute() -> None:
     head = pages.head(page, seconds)
     assert "<b>Reading</b> an hour and a half</span>" in head
     assert "<b>Computing</b> smoke 12 s (A processor, 1 thread); cpu, gpu not measured yet</span>" in head
+
+
+def test_what_a_folded_cell_drew_comes_before_its_code() -> None:
+    page = new_document("")
+    page += nodes.container("", HideCodeCellNode(), nodes.image(), nb_element="cell_code")
+    page += nodes.container("", nodes.container(), nodes.image(), nb_element="cell_code")
+    pages._picture_first(None, page, "a")
+    assert [type(each) for each in page[0]] == [nodes.image, HideCodeCellNode]
+    assert isinstance(page[1][1], nodes.image)
 
 
 def test_description_is_the_first_real_text_and_short() -> None:
