@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from browser import ROOT, WIDTHS, built_book, served
-from generators_page import ADDRESS, MADE, generator_page, markup
+from generators_page import ADDRESS, MADE, generator_page, markup, on_arc
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from torch import Tensor, nn
@@ -245,6 +245,23 @@ def test_a_sample_s_number_is_the_library_s_seed(still: Page) -> None:
     )
     assert torch.tensor(drawn[0]) == pytest.approx(net.latent(1, seed=17), abs=1e-5)
     assert torch.tensor(drawn[1]) == pytest.approx(net.latent(3, seed=4294967295), abs=1e-5)
+
+
+def test_ways_through_latent_space_are_chapter_4_s(still: Page) -> None:
+    net = load("dcgan_pneumoniamnist_64")
+    a, b, *directions = net.latent(4, seed=3)
+    arc, moved, same = still.evaluate(
+        """async ([modules, a, b, directions]) => {
+          const { onArc, steered } = await import(modules + "latent.js");
+          const z = onArc(a, b, 0.3);
+          return [z, steered(z, directions, [2, -0.5]), onArc(a, a, 0.3)];
+        }""",
+        [MODULES, a.tolist(), b.tolist(), [each.tolist() for each in directions]],
+    )
+    expected = on_arc(a[None], b[None], torch.tensor(0.3))[0]
+    assert torch.tensor(arc) == pytest.approx(expected, abs=1e-5)
+    assert torch.tensor(moved) == pytest.approx(expected + 2 * directions[0] - 0.5 * directions[1], abs=1e-5)
+    assert torch.tensor(same) == pytest.approx(a)
 
 
 def test_checksums_are_sha256(still: Page) -> None:
@@ -712,7 +729,9 @@ def test_what_does_not_arrive_is_said(
     with generator_page(browser, project, widget, made) as tab:
         name = missing.format(widget=widget, network=NETWORK[widget])
         tab.context.route(f"**/{name}", lambda route: route.abort())
-        assert "picture stands still" in troubled(tab, project)
+        sentence = troubled(tab, project)
+        assert "picture stands still" in sentence
+        assert "did not arrive" in sentence
 
 
 @pytest.mark.parametrize("widget", WIDGETS)
@@ -735,8 +754,8 @@ def test_an_altered_list_of_layers_is_refused(browser: Browser, project: str, ma
 @pytest.mark.parametrize(
     ("without", "word"),
     [
-        ("delete globalThis.Worker", "Worker"),
-        ("HTMLCanvasElement.prototype.getContext = () => null", "canvas"),
+        ("delete globalThis.Worker", "compute beside the page"),
+        ("HTMLCanvasElement.prototype.getContext = () => null", "no canvas"),
     ],
 )
 @pytest.mark.parametrize("widget", WIDGETS)
