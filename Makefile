@@ -70,7 +70,7 @@ notebooks: $(INSTALLED)
 
 pages: $(INSTALLED)
 	$(SMOKE) $(BIN)/python book/build.py
-	$(BIN)/python -m pytest tests/book
+	$(BIN)/python -m pytest -n 2 tests/book
 
 screenshots: $(INSTALLED)
 	$(BIN)/python tests/book/screenshots.py
