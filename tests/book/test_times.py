@@ -125,9 +125,11 @@ def test_the_instructors_page_has_a_place_for_the_cost_of_grading() -> None:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_every_chapter_has_a_place_for_its_line(chapter: str) -> None:
+def test_every_chapter_is_measured_and_has_a_place_for_its_line(chapter: str) -> None:
     text = [cell.source for cell in read(ROOT / "chapters" / f"{chapter}.ipynb", as_version=4).cells]
     assert sum(cell.count("**It takes**") for cell in text) == 1
+    measured = times.read().get(f"chapters/{chapter}", {})
+    assert measured.keys() >= {"smoke", "cpu"}, "run make times on a quiet machine"
 
 
 def test_no_times_are_kept_of_a_notebook_that_is_gone() -> None:
