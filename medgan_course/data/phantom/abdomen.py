@@ -434,8 +434,8 @@ class _Body:
     ) -> Tensor:
         """Return the squared radius in semi-axes of an elliptic cylinder along z."""
         x = self.x.abs() if mirrored else self.x
-        across, along = (x - at[0]) / axes[0], (self.y - at[1]) / axes[1]
-        return torch.addcmul(across * across, along, along)
+        across, along = (x - at[0]).div_(axes[0]), (self.y - at[1]).div_(axes[1])
+        return across.square_().addcmul_(along, along)
 
     def tube(
         self,
@@ -881,7 +881,8 @@ def _bowel(own: Subjects, body: _Body, inside: Tensor) -> None:
             radius = own.uniform(10, 17) * there
             place = (at[0] + 12 * turn.sin(), at[1] + 9 * (1.3 * turn).cos())
             loop = body.column(place, (radius * own.uniform(0.9, 1.5), radius))
-            first, second = torch.minimum(first, loop), torch.minimum(second, torch.maximum(first, loop))
+            second = torch.minimum(second, torch.maximum(first, loop))
+            first = torch.minimum(first, loop, out=loop)
     uneven = 0.16 * rough + 0.2 * body.mid[1]
     first, second = first + uneven, second + uneven
     free = free & (colon > 1.05) & (body.column((0.0, 36.0), (40.0, 42.0)) > 1)

@@ -647,7 +647,7 @@ def smooth(points: Tensor, side: int | Sequence[int], fov: float | Sequence[floa
     for axis, pixels, mm in zip(range(2, points.ndim), sides, fovs, strict=True):
         basis = _splines(points.shape[-1], pixels, mm, width).to(points)
         # The squared weights of a cubic B-spline add up to 151/315 on average, in each direction.
-        fields = (fields.movedim(axis, -1) @ basis.T * (315 / 151) ** 0.5).movedim(-1, axis)
+        fields = (fields.movedim(axis, -1) @ basis.T).mul_((315 / 151) ** 0.5).movedim(-1, axis)
     return fields.contiguous()
 
 
@@ -709,4 +709,6 @@ def shares(painted: Tensor, kinds: int, factor: int | Sequence[int]) -> Tensor:
     for axis, times in enumerate(factors, 1):
         cells = cells.repeat_interleave(times, dim=axis)
     counts = torch.bincount((cells + painted).flatten(), minlength=n * torch.Size(space).numel() * kinds)
-    return counts.view(n, *space, kinds).movedim(-1, 1).float().contiguous() / math.prod(factors)
+    counted = counts.view(n, *space, kinds).movedim(-1, 1)
+    # In one pass, to numbers that lie in their order.
+    return counted.to(torch.float32, memory_format=torch.contiguous_format).div_(math.prod(factors))
