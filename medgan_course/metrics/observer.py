@@ -66,6 +66,11 @@ def blinded(real: Tensor, generated: Tensor, *, n: int = 20, seed: int = 0) -> t
         ``(n, ...)``, no image twice.
     is_real : Tensor
         Boolean ``(n,)``.
+
+    Raises
+    ------
+    CourseError
+        If the kinds differ in shape, or there are fewer than ``n`` of one.
     """
     if real.shape[1:] != generated.shape[1:]:
         raise CourseError(
@@ -155,14 +160,18 @@ def detail(images: Tensor, side: int) -> Tensor:
     -------
     Tensor
         ``(N,)``, 0 to about 1.
+
+    Raises
+    ------
+    CourseError
+        If ``side`` is larger than the images, or 0.
     """
     if not 1 <= side <= min(images.shape[2:]):
         raise CourseError(f"Images of {tuple(images.shape[2:])} pixels cannot be shrunk to {side}.")
     small = interpolate(images, (side, side), mode="bicubic", antialias=True)
     lost = images - interpolate(small, images.shape[2:], mode="bicubic")
-    return lost.flatten(1).norm(dim=1) / (images - images.mean((1, 2, 3), keepdim=True)).flatten(1).norm(
-        dim=1
-    )
+    varied = images - images.mean((1, 2, 3), keepdim=True)
+    return lost.flatten(1).norm(dim=1) / varied.flatten(1).norm(dim=1)
 
 
 def power(share: float, n: int) -> float:
@@ -179,6 +188,16 @@ def power(share: float, n: int) -> float:
         0 to 1; at 0.5, who is found out is a guesser in luck.
     n : int
         Images of the test.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    Raises
+    ------
+    CourseError
+        If ``share`` is no share.
     """
     if not 0 <= share <= 1:
         raise CourseError(f"A share of right answers lies between 0 and 1, not at {share}.")

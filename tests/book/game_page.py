@@ -47,7 +47,6 @@ def still(browser: Browser, home: str) -> Image.Image:
         page.goto(home + ADDRESS)
         page.locator("#game").scroll_into_view_if_needed()
         page.wait_for_selector("#game[data-state=ready]")
-        page.wait_for_timeout(300)  # two frames, until the canvases have their size
         return Image.open(io.BytesIO(page.locator(".game-stage").screenshot())).convert("RGB")
 
 

@@ -172,6 +172,15 @@ def test_opens_trained_and_says_so(page: Page) -> None:
     )
 
 
+def test_what_is_ready_is_drawn(browser: Browser, project: str) -> None:
+    with game_page(browser, project, reduced_motion="reduce") as tab:
+        tab.add_init_script("window.ResizeObserver = class { observe() {} }")  # one that is late, for good
+        arrive(tab, project)
+        label = tab.locator("canvas.game-plane").get_attribute("aria-label") or ""
+        assert "8 of 8 modes" in label
+        assert tab.locator("canvas.game-plane").evaluate("canvas => canvas.width") > 300
+
+
 def test_nothing_is_fetched_before_the_reader_comes_and_nothing_moves_when_it_arrives(
     browser: Browser, project: str, width: str
 ) -> None:

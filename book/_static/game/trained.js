@@ -1,5 +1,7 @@
 /* The state that the page opens on: trained by `python book/game_state.py`, checked before it is used. */
 
+import { crc32 } from "../crc32.js";
+
 const FILE = new URL("trained.json", import.meta.url);
 
 export async function trained() {
@@ -13,13 +15,4 @@ export function decoded({ weights = "", checksum }) {
   const bytes = Uint8Array.from(atob(weights), (character) => character.charCodeAt(0));
   if (crc32(bytes) !== checksum) throw new Error("The trained weights were altered on their way.");
   return Float64Array.from(new Float32Array(bytes.buffer));
-}
-
-export function crc32(bytes) {
-  let remainder = -1;
-  for (const byte of bytes) {
-    remainder ^= byte;
-    for (let bit = 0; bit < 8; bit++) remainder = (remainder >>> 1) ^ (remainder & 1 ? 0xedb88320 : 0);
-  }
-  return ~remainder >>> 0;
 }

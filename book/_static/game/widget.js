@@ -88,6 +88,7 @@ class Widget {
     document.addEventListener("visibilitychange", () => document.hidden && this.pause());
     STILL.addEventListener("change", () => this.pause());
     this.trained();
+    this.fit();
     this.figure.dataset.state = "ready";
   }
 

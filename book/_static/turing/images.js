@@ -1,6 +1,6 @@
 /* The twenty images and which are real: written by book/turing_images.py, checked before they are shown. */
 
-import { crc32 } from "../game/trained.js";
+import { crc32 } from "../crc32.js";
 
 const FILE = new URL("twenty.json", import.meta.url);
 
