@@ -28,7 +28,7 @@ _SCRIPT = """{
       + "A book on your own disk must be served: make serve."));
     const program = new URL(`${root}_static/generators/NAME.js`, location);
     const begin = () => import(program).catch(lost).then(({ start }) => start(figure)).catch(trouble);
-    const seen = ([{ isIntersecting }], observer) => isIntersecting && (observer.disconnect(), begin());
+    const seen = (all, observer) => all.at(-1).isIntersecting && (observer.disconnect(), begin());
     new IntersectionObserver(seen, { rootMargin: "400px" }).observe(figure);
   }
 }"""

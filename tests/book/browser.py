@@ -15,6 +15,23 @@ ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = {"desktop": 1280, "phone": 360}
 HEIGHT = 900
 
+# Resolves when what was asked for before has been drawn and observers have been told.
+NEXT_FRAME = (
+    "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+)
+
+# An observer on a busy machine: that something is out of sight and that it is in sight is told in one go.
+HASTY = """
+  window.IntersectionObserver = class {
+    constructor(tell) { this.tell = tell; }
+    observe() {
+      const both = [{ isIntersecting: false }, { isIntersecting: true }];
+      this.timer = setInterval(() => this.tell(both, this), 20);
+    }
+    disconnect() { clearInterval(this.timer); }
+  };
+"""
+
 
 def built_book() -> Path:
     """Return the folder of the built pages: ``BOOK_HTML``, or the smoke profile's."""

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from browser import built_book, chromium, served
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
+
+# As long as playwright waits elsewhere: five seconds are few on a busy machine.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The cells of chapters 4, 5 and 7 that hold the generators, each as a page of its own."""
 
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ ADDRESS = "/book/chapters/generators.html"  # beside book/_static as a chapter's
 MADE = "/book/_static/generators/made/"
 
 
+@functools.cache
 def markup(widget: str) -> str:
     """Run the cell of a widget with what its chapter has at that point, and return what it shows."""
     chapter = json.loads((ROOT / "chapters" / f"{CHAPTERS[widget]}.ipynb").read_text(encoding="utf-8"))

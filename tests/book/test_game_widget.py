@@ -8,7 +8,7 @@ import game_state
 import numpy as np
 import pytest
 import torch
-from browser import ROOT, WIDTHS, served
+from browser import HASTY, NEXT_FRAME, ROOT, WIDTHS, served
 from game_page import ADDRESS, STILL, game_page, still
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -181,6 +181,14 @@ def test_what_is_ready_is_drawn(browser: Browser, project: str) -> None:
         assert tab.locator("canvas.game-plane").evaluate("canvas => canvas.width") > 300
 
 
+def test_a_reader_in_haste_is_not_missed_nor_stopped(browser: Browser, project: str) -> None:
+    with game_page(browser, project) as tab:
+        tab.add_init_script(HASTY)
+        arrive(tab, project)
+        button(tab, "Play").click()
+        tab.wait_for_function(f"document.querySelector('#game').dataset.step > {game_state.STEPS + 20}")
+
+
 def test_nothing_is_fetched_before_the_reader_comes_and_nothing_moves_when_it_arrives(
     browser: Browser, project: str, width: str
 ) -> None:
@@ -199,7 +207,7 @@ def test_nothing_is_fetched_before_the_reader_comes_and_nothing_moves_when_it_ar
         before = tab.locator("#game").bounding_box()
         tab.locator("#game").scroll_into_view_if_needed()
         tab.wait_for_selector("#game[data-state=ready]")
-        tab.wait_for_timeout(300)
+        tab.evaluate(NEXT_FRAME)
         after = tab.locator("#game").bounding_box()
         assert before is not None
         assert after is not None

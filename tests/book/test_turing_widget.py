@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import turing_images
-from browser import HEIGHT, ROOT, WIDTHS, served
+from browser import HASTY, HEIGHT, ROOT, WIDTHS, served
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, Page, expect
 from torch import Tensor
@@ -342,6 +342,12 @@ def test_what_is_seen_has_a_name(page: Page, saved: dict[str, Any]) -> None:
 
 
 # The page around it.
+
+
+def test_a_reader_in_haste_is_not_missed(browser: Browser, project: str, saved: dict[str, Any]) -> None:
+    with reader_page(browser, saved) as tab:
+        tab.add_init_script(HASTY)
+        arrive(tab, project)
 
 
 def test_nothing_is_fetched_before_the_reader_comes_and_nothing_moves_when_it_arrives(

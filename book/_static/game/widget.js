@@ -84,7 +84,7 @@ class Widget {
     this.allowDrawing();
     new ResizeObserver(() => this.fit()).observe(this.plane);
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    new IntersectionObserver(([{ isIntersecting }]) => isIntersecting || this.pause()).observe(figure);
+    new IntersectionObserver((all) => all.at(-1).isIntersecting || this.pause()).observe(figure);
     document.addEventListener("visibilitychange", () => document.hidden && this.pause());
     STILL.addEventListener("change", () => this.pause());
     this.trained();

@@ -3,7 +3,7 @@
 import { latent } from "./random.js";
 import { shrunk } from "./neighbours.js";
 import { Studio, facts } from "./studio.js";
-import { Picture, SEED_WANTED, anySeed, latest, seed, typed, written } from "./widget.js";
+import { Picture, SEED_WANTED, anySeed, redrawing, seed, typed, written } from "./widget.js";
 
 const NETWORK = "conditional_gan_mednist_64";
 // The library draws noise for the label's part of z, too, and cuts it off.
@@ -37,7 +37,7 @@ class Classes {
     this.pictures = Array.from({ length: COLUMNS * ROWS }, () => new Picture(SIDE));
     this.seed = 0;
     this.asked = ALL;
-    this.redraw = latest(() => this.draw());
+    this.redraw = redrawing(this);
   }
 
   ready() {
@@ -74,7 +74,6 @@ class Classes {
       label: all ? i % COLUMNS : asked,
     }));
     this.drawn = { asked, images: await this.studio.run(NETWORK, inputs) };
-    if (this.noise) this.show();
   }
 
   show() {

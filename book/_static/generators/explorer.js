@@ -5,7 +5,7 @@ import { onArc, radius, steered } from "./latent.js";
 import { Neighbours } from "./neighbours.js";
 import { latent } from "./random.js";
 import { Studio, facts } from "./studio.js";
-import { Picture, SEED_WANTED, anySeed, latest, seed, slider, typed, written } from "./widget.js";
+import { Picture, SEED_WANTED, anySeed, redrawing, seed, slider, typed, written } from "./widget.js";
 
 const [NETWORK, WITNESS] = ["dcgan_pneumoniamnist_64", "features_pneumoniamnist_64"];
 const [SIDE, LENGTH] = [64, 64];
@@ -61,7 +61,7 @@ class Explorer {
     this.seeds = { from: 1, to: 3 };
     this.way = 0;
     this.amounts = PROPERTIES.map(() => 0);
-    this.redraw = latest(() => this.draw());
+    this.redraw = redrawing(this);
   }
 
   /* What was drawn takes the place of the still picture. */
@@ -157,7 +157,6 @@ class Explorer {
     const [[normal, ill]] = await this.studio.run(WITNESS, [{ data: images[0], channels: 1, height: SIDE, width: SIDE }]);
     const measured = [1 / (1 + Math.exp(normal - ill)), lungBrightness(images[0], SIDE), air(images[0], SIDE)];
     this.drawn = { images, measured, radius: radius(asked[0]), amounts: [...this.amounts] };
-    if (this.fields) this.show();
   }
 
   show() {

@@ -1,7 +1,7 @@
 /* Chapter 5: paint a lesion into a T1 slice and see what pix2pix makes of it in T2. */
 
 import { Studio, facts } from "./studio.js";
-import { Picture, bytes, latest, slider, written } from "./widget.js";
+import { Picture, bytes, redrawing, slider, written } from "./widget.js";
 
 const NETWORK = "pix2pix_openms_64";
 // In white matter of the first slice, about as faint as multiple sclerosis is in T1.
@@ -45,7 +45,7 @@ class Lesion {
       reset: () => this.reset(),
     };
     this.brush = { radius: EXAMPLE.radius, grey: EXAMPLE.grey, paints: true };
-    this.redraw = latest(() => this.draw());
+    this.redraw = redrawing(this);
   }
 
   open(found) {
@@ -85,7 +85,6 @@ class Lesion {
     const images = [this.t1[slice], this.painted];
     const [before, after] = await this.studio.run(NETWORK, images.map(input));
     this.drawn = { slice, mask, t1: images, t2: [before, after] };
-    if (this.select) this.show();
   }
 
   ready() {

@@ -1,7 +1,7 @@
 /* Chapter 7: what a super-resolver adds, under a loupe, beside the truth and bicubic interpolation. */
 
 import { Studio, facts } from "./studio.js";
-import { Picture, bytes, latest, written } from "./widget.js";
+import { Picture, bytes, redrawing, written } from "./widget.js";
 
 const NETWORKS = { SRResNet: "srgan_pneumoniamnist_64_SRResNet", SRGAN: "srgan_pneumoniamnist_64_SRGAN" };
 const METHODS = ["bicubic", "SRResNet", "SRGAN", "truth"];
@@ -30,7 +30,7 @@ class Loupe {
     this.glass = METHODS.map(() => new Picture(GLASS));
     this.patient = 0;
     this.shown = "SRGAN";
-    this.redraw = latest(() => this.draw());
+    this.redraw = redrawing(this);
   }
 
   open(found) {
@@ -51,7 +51,6 @@ class Loupe {
       answers[name] = image.map((value) => Math.min(1, Math.max(-1, value)));
     }
     this.drawn = { patient, answers };
-    if (this.rows) this.show();
   }
 
   ready() {

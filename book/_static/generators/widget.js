@@ -23,18 +23,26 @@ export class Picture {
   }
 }
 
-/* The same function, which is never at work twice at once: of what is asked meanwhile, the last is done. */
-export function latest(work) {
+/* Draws and shows `widget`, and is never at work twice at once: of what is asked meanwhile, the last is drawn. Until
+   then the pictures are marked as busy. */
+export function redrawing(widget) {
   let [busy, again] = [null, false];
+  const stage = widget.figure.querySelector(".studio-stage");
   const loop = async () => {
+    stage.setAttribute("aria-busy", true);
     do {
       again = false;
-      await work();
+      await widget.draw();
+      widget.show();
     } while (again);
+  };
+  const rest = () => {
+    busy = null;
+    stage.setAttribute("aria-busy", false);
   };
   return () => {
     if (busy) again = true;
-    else busy = loop().finally(() => (busy = null));
+    else busy = loop().finally(rest);
     return busy;
   };
 }
