@@ -19,11 +19,12 @@ from PIL import Image
 from pybtex.database import parse_file
 from sphinx.application import Sphinx
 
-from medgan_course import pretrained, systems
+from medgan_course import data, pretrained, systems
+from medgan_course.data.kspace import kspace_crop, zero_fill
 from medgan_course.experiments.card import ResultsCard, table
 from medgan_course.experiments.runner import titles
 from medgan_course.nets.dcgan import Generator
-from medgan_course.systems import conditional_gan, ssgan
+from medgan_course.systems import conditional_gan, pix2pix, srgan, ssgan
 from medgan_course.viz.figures import tile
 
 # The word says it; sign and colour only help to find it.
@@ -70,38 +71,72 @@ def taught(name: str, title: str, key: str, found: list[Piece]) -> Piece | None:
     return None
 
 
-def _dcgan(stem: str) -> torch.Tensor:
+def _generated(stem: str, images: torch.Tensor) -> tuple[torch.Tensor, str]:
+    kept = pretrained.card(stem)["data"]["name"]
+    return images, f"The first 16 images of the committed network, trained on {kept}, {images.shape[-1]} px"
+
+
+def _dcgan(stem: str) -> tuple[torch.Tensor, str]:
     net = pretrained.load(stem, Generator)
-    return net(net.latent(16, seed=0))
+    return _generated(stem, net(net.latent(16, seed=0)))
 
 
-def _conditional_gan(stem: str) -> torch.Tensor:
+def _conditional_gan(stem: str) -> tuple[torch.Tensor, str]:
     net = pretrained.load(stem, conditional_gan.labelled_generator)
     classes = pretrained.card(stem)["config"]["n_classes"]
-    return net(net.latent(16, seed=0), torch.arange(16) % classes)
+    return _generated(stem, net(net.latent(16, seed=0), torch.arange(16) % classes))
 
 
-def _ssgan(stem: str) -> torch.Tensor:
+def _ssgan(stem: str) -> tuple[torch.Tensor, str]:
     net = pretrained.load(stem, ssgan.players)["G"]
-    return net(net.latent(16, seed=0))
+    return _generated(stem, net(net.latent(16, seed=0)))
 
 
-# Those that draw from noise; a translation needs an image to translate, which chapter 5 shows.
-DRAWN = {"conditional_gan": _conditional_gan, "dcgan": _dcgan, "ssgan": _ssgan}
+def _unseen(dataset: str, size: int) -> tuple[data.Dataset, torch.Tensor, str]:
+    """Return the test split, the places of eight images spread over it, and what they are."""
+    test = data.load(dataset, size=size, split="test")
+    every = torch.linspace(0.1, 0.9, 8).mul(len(test)).long()
+    return test, every, "computed" if test.is_surrogate else "unseen in training"
+
+
+def _pix2pix(stem: str) -> tuple[torch.Tensor, str]:
+    patient, every, whose = _unseen("openms", 64)
+    t1 = patient.contrast("t1")[every]
+    made = pix2pix.translated(pretrained.load(stem, pix2pix.generator), t1)
+    return torch.cat(
+        [t1, made]
+    ), f"T1 slices ({whose}) and, below, the T2 that the committed network makes of each"
+
+
+def _srgan(stem: str) -> tuple[torch.Tensor, str]:
+    net, factor = pretrained.load(stem, srgan.generators)["SRGAN"], pretrained.card(stem)["config"]["factor"]
+    test, every, whose = _unseen("pneumoniamnist", 64)
+    small = kspace_crop(test.images[every], factor)
+    return (
+        torch.cat([zero_fill(small, factor), net(small)]),
+        f"X-rays ({whose}) at 1/{factor} of their size and, below, what the committed network makes of each",
+    )
+
+
+DRAWN = {
+    "conditional_gan": _conditional_gan,
+    "dcgan": _dcgan,
+    "pix2pix": _pix2pix,
+    "srgan": _srgan,
+    "ssgan": _ssgan,
+}
 
 
 def picture(name: str) -> tuple[torch.Tensor, str] | None:
     """Return images of the system's committed network and what they show, or None if there are none.
 
-    The images are ``(N, 1, H, W)`` in [-1, 1], from noise (and classes) alone.
+    The images are ``(N, 1, H, W)`` in [-1, 1].
     """
     kept = next((path.stem for path in sorted(pretrained.folder().glob(f"{name}_*.json"))), None)
     if kept is None or name not in DRAWN:
         return None
     with torch.no_grad():
-        images = DRAWN[name](kept)
-    data = f"{pretrained.card(kept)['data']['name']}, {images.shape[-1]} px"
-    return images, f"The first 16 images of the committed network, trained on {data}"
+        return DRAWN[name](kept)
 
 
 def _paths(root: Path, name: str) -> list[Path]:
@@ -158,8 +193,8 @@ def _figure(images: torch.Tensor, what: str) -> Iterator[str]:
     pixels = torch.from_numpy(tile(images, 8)).mul(255).round().byte().numpy()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "webp", quality=80)
-    data = base64.b64encode(file.getvalue()).decode()
-    yield f'<img class="course-picture" alt="{escape(what)}." src="data:image/webp;base64,{data}">\n'
+    encoded = base64.b64encode(file.getvalue()).decode()
+    yield f'<img class="course-picture" alt="{escape(what)}." src="data:image/webp;base64,{encoded}">\n'
     yield f'<p class="course-caption">{escape(what)}, none selected.</p>\n'
 
 
