@@ -1,4 +1,4 @@
-r"""Formulas as MathML, made when the book is built: they are there with the text, also without JavaScript.
+r"""Formulas of pages and slides as MathML, made with them: there with the text, also without scripts.
 
 Temml translates them (``_static/vendor/temml``), in an engine that Python brings along; the browser sets
 them, in the font that ``_static/course.css`` names.

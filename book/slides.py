@@ -20,10 +20,13 @@ from pathlib import Path
 
 import nbformat
 from execute import Place, cache_of, execute_changed
+from maths import mathml
 from nbconvert import SlidesExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 from pybtex.database import parse_file
+from pybtex.richtext import Text
 from traitlets.config import Config
 
 from medgan_course.budgets import profile
@@ -99,6 +102,7 @@ def write(place: Place, html: Path) -> list[Path]:
         template_name="slides",
         exclude_input_prompt=True,
         exclude_output_prompt=True,
+        filters={"markdown2html": _html},
     )
     written = []
     for path in sorted((place.root / "chapters").glob("[0-9]*.ipynb")):
@@ -115,6 +119,20 @@ def write(place: Place, html: Path) -> list[Path]:
         target.write_text(page, "utf-8")
         written.append(target)
     return written
+
+
+class _Formulas(IPythonRenderer):
+    """nbconvert's Markdown with formulas as the pages have them."""
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body)
+
+    def block_math(self, body: str) -> str:
+        return mathml(body, display=True)
+
+
+def _html(text: str) -> str:
+    return str(MarkdownWithMath(renderer=_Formulas(escape=False, exclude_anchor_links=True)).render(text))
 
 
 class _Plain:
@@ -142,11 +160,12 @@ class _Plain:
         for key in keys.split(","):
             work = self.works[key.strip()]
             names = [
-                " ".join([*person.prelast_names, *person.last_names]) for person in work.persons["author"]
+                str(Text.from_latex(" ".join([*person.prelast_names, *person.last_names])))
+                for person in work.persons["author"]
             ]
             who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
             year = work.fields["year"]
-            yield re.sub(r"[{}]", "", f"{who} ({year})" if in_text else f"{who} {year}")
+            yield f"{who} ({year})" if in_text else f"{who} {year}"
 
     def _title(self, link: str) -> str:
         path = self.root / "chapters" / link

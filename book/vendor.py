@@ -51,22 +51,13 @@ class Package:
 
 PACKAGES = [
     Package(
-        name="mathjax",
-        version="3.2.2",
-        licence="Apache-2.0",
-        integrity="sha512-Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
-        folder="package/es5",
-        files=r"tex-mml-chtml\.js|output/chtml/fonts/woff-v2/.*\.woff",
-        used_by="formulas of the slides (`book/slides`)",
-    ),
-    Package(
         name="temml",
         version="0.13.5",
         licence="MIT",
         integrity="sha512-aPkDDgunanpLNL0ql32HbolqLep+w8DRcVXRql7rWrMt/PhczdLgL4UBYYVU3BYjCNjkGq4EqwIicu/zWr1iOg==",
         folder="package/dist",
         files=r"temml\.min\.js",
-        used_by="formulas, when the book is built (`book/maths.py`)",
+        used_by="formulas, when pages and slides are made (`book/maths.py`)",
     ),
     Package(
         name="@fontsource/stix-two-math",

@@ -133,6 +133,12 @@ def test_citations_are_names_and_links_are_titles() -> None:
     assert said.endswith("see How to use this book, there and [far](https://a.b/c).")
 
 
+def test_names_have_their_accents() -> None:
+    assert text_of(on("slide", "## Head\n\n{cite:t}`kynkaanniemi2019`")) == (
+        "## Head\n\nKynkäänniemi et al. (2019)"
+    )
+
+
 def test_a_labelled_formula_is_a_formula() -> None:
     said = text_of(on("slide", "```{math}\n:label: cost\na \\\\\n= b\n```\n\nLook at {eq}`cost`."))
     assert said == "$$\na \\\\\n= b\n$$\n\nLook at the equation."
@@ -208,5 +214,15 @@ def test_a_browser_shows_slides_that_fit_from_this_host_alone(shown: tuple[Page,
         assert height <= 720
         assert size >= 17
         assert right <= 1280
-    assert page.locator("mjx-container").count() == 1
+    assert page.locator("math").count() == 1
     assert not problems
+
+
+def test_every_slide_is_printed_on_a_page_of_its_own(shown: tuple[Page, list[str]]) -> None:
+    page, _ = shown
+    printed = page.context.browser.new_page()
+    printed.goto(page.url.partition("#")[0] + "?print-pdf")
+    printed.wait_for_selector("body[data-ready]", state="attached")
+    pdf = printed.pdf(prefer_css_page_size=True)
+    printed.close()
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 3
