@@ -89,7 +89,7 @@ def still(page: str, folder: Path) -> str:
     page = re.sub(r'<span class="pre">([^<]*)</span>', r"\1", page)
     page = page.replace('"docutils literal notranslate"', '"literal"')
     page = re.sub(r'<dt class="sig.*?</dt>', _signature, page, flags=re.DOTALL)
-    return re.sub(r"</math>(?=[,.;:?!)])", "</math>&NoBreak;", page)
+    return re.sub(r"(<math>(?:(?!</math>).)*</math>)([,.;:?!)]+)", r'<span class="held">\1\2</span>', page)
 
 
 def _signature(found: re.Match[str]) -> str:

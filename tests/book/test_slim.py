@@ -52,7 +52,9 @@ def test_pictures_from_elsewhere_are_left_alone(folder: Path) -> None:
 
 
 def test_punctuation_stays_with_its_formula(folder: Path) -> None:
-    assert still("<math></math>, <math></math> x", folder) == "<math></math>&NoBreak;, <math></math> x"
+    assert still("<math>a</math> <math>b</math>?) c", folder) == (
+        '<math>a</math> <span class="held"><math>b</math>?)</span> c'
+    )
 
 
 def test_signatures_are_marked_up_sparingly_and_nothing_else_is(folder: Path) -> None:
