@@ -226,6 +226,12 @@ def explorer(folder: Path) -> dict[str, Any]:
         "positions": POSITIONS,
         "moved": moved.mean(2).tolist(),  # by direction, position, property
         "probes": PROBES,
+        "chest": {
+            "lungs": steering.LUNGS,
+            "mediastinum": steering.MEDIASTINUM,
+            "frame": steering.CHEST,
+            "threshold": steering.AIR,
+        },
         "neighbours": {
             "count": len(train),
             "size": THUMBNAIL,

@@ -32,7 +32,8 @@ def game_page(browser: Browser, home: str, *, width: str = "desktop", **context:
     opened = browser.new_context(viewport={"width": WIDTHS[width], "height": HEIGHT}, **context)
     html = (
         '<!doctype html><html lang="en" data-theme="light"><head><title>The game</title>'
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width"></head>'
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<link rel="stylesheet" href="../_static/course.css"></head>'
         '<body style="margin: 0 16px"><p style="height: 2000px">Above.</p>'
         f'<article style="max-width: 688px">{markup()}</article><p style="height: 2000px">Below.</p>'
     )

@@ -74,7 +74,7 @@ def generator_page(
     html = (
         '<!doctype html><html lang="en" data-theme="light" data-content_root="../"><head>'
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        "<title>Generators</title></head>"
+        '<title>Generators</title><link rel="stylesheet" href="../_static/course.css"></head>'
         '<body style="margin: 0 16px"><p style="height: 2000px">Above.</p>'
         f'<article style="max-width: 688px">{markup(widget)}</article><p style="height: 2000px">Below.</p>'
     )

@@ -95,14 +95,15 @@ def says(tab: Page, words: str) -> None:
 # The same images as torch's.
 
 RUN = """async ([modules, made, name, inputs]) => {
-  const { fetched } = await import(modules + "network.js");
-  const network = await fetched(made, name);
+  const { built } = await import(modules + "network.js");
+  const [card, weights] = await Promise.all(["json", "bin"].map((kind) => fetch(`${made}${name}.${kind}`)));
+  const network = built(await card.text(), await weights.arrayBuffer());
   return inputs.map((input) => [...network.run({ ...input, data: Float32Array.from(input.data) })]);
 }"""
 
 
 def run(tab: Page, name: str, *inputs: dict[str, Any]) -> Tensor:
-    return torch.tensor(tab.evaluate(RUN, [MODULES, MADE.rstrip("/"), name, list(inputs)]))
+    return torch.tensor(tab.evaluate(RUN, [MODULES, MADE, name, list(inputs)]))
 
 
 def maps(image: Tensor, **more: int) -> dict[str, Any]:
@@ -271,6 +272,21 @@ def test_ways_through_latent_space_are_chapter_4_s(still: Page) -> None:
     assert torch.tensor(same) == pytest.approx(a)
 
 
+def test_half_precision_is_numpy_s(still: Page) -> None:
+    halves = np.arange(2**16, dtype=np.uint16)
+    halves = halves[np.isfinite(halves.view(np.float16))]
+    found = still.evaluate(
+        """async ([modules, halves]) => {
+          const { widen } = await import(modules + "network.js");
+          const singles = new Float32Array(halves.length);
+          widen(Uint16Array.from(halves), singles);
+          return [...singles];
+        }""",
+        [MODULES, halves.tolist()],
+    )
+    assert np.array_equal(found, halves.view(np.float16))
+
+
 def test_checksums_are_those_of_zlib(still: Page) -> None:
     lengths = (0, 1, 63, 64, 65, 1000)
     found = still.evaluate(
@@ -283,28 +299,29 @@ def test_checksums_are_those_of_zlib(still: Page) -> None:
     assert found == [zlib.crc32(bytes((7 * i) % 256 for i in range(n))) for n in lengths]
 
 
-def test_the_page_measures_what_the_library_measures(still: Page) -> None:
+def test_the_page_measures_what_the_library_measures(still: Page, made: Path) -> None:
+    places = json.loads((made / "explorer.json").read_text())["chest"]
     with torch.no_grad():
         net = load("dcgan_pneumoniamnist_64")
         images = net(net.latent(8, seed=8))
     mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     mask[..., 20:24, 1:3] = True  # its ring is cut off by the border
     found = still.evaluate(
-        """async ([modules, images, mask]) => {
+        """async ([modules, places, images, mask]) => {
           const { air, lungBrightness } = await import(modules + "chest.js");
           const { spread } = await import(modules + "classes.js");
           const { contrast } = await import(modules + "lesion.js");
           const { shrunk } = await import(modules + "neighbours.js");
           const given = images.map((image) => Float32Array.from(image));
           return {
-            brightness: given.map((image) => lungBrightness(image, 64)),
-            air: given.map((image) => air(image, 64)),
+            brightness: given.map((image) => lungBrightness(image, 64, places)),
+            air: given.map((image) => air(image, 64, places)),
             spread: spread(given, 64),
             contrast: contrast(given[0], mask, 64, 3),
             small: [...shrunk(given[0], 64, 32)],
           };
         }""",
-        [MODULES, images.flatten(1).tolist(), mask.flatten().int().tolist()],
+        [MODULES, places, images.flatten(1).tolist(), mask.flatten().int().tolist()],
     )
     assert torch.tensor(found["brightness"]) == pytest.approx(lung_brightness(images), abs=1e-5)
     assert torch.tensor(found["air"]) == pytest.approx(air(images), abs=1e-5)

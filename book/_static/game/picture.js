@@ -16,12 +16,12 @@ function opinions(loss, logits) {
   return logits.map((a) => (a - least) / (most - least || 1));
 }
 
-/* The paint of the page's mode, from game.css. */
+/* The paint of the page's mode, from course.css. */
 export function palette(element) {
   const style = getComputedStyle(element);
-  const paint = (name) => style.getPropertyValue(`--game-${name}`).trim();
+  const paint = (name) => style.getPropertyValue(`--course-${name}`).trim();
   return Object.fromEntries(
-    ["data", "fake", "ink", "muted", "paper", "says-data", "says-fake"].map((name) => [name, paint(name)]),
+    ["real", "generated", "ink", "muted", "paper", "real-tint", "generated-tint"].map((name) => [name, paint(name)]),
   );
 }
 
@@ -37,7 +37,7 @@ export function drawPlane(canvas, game, real, latent, paint) {
 
   surface(context, game, paint);
   context.lineWidth = unit * 0.022;
-  context.strokeStyle = paint.data;
+  context.strokeStyle = paint.real;
   for (let i = 0; i < real.length; i += 2) {
     context.beginPath();
     context.arc(across(real[i]), down(real[i + 1]), unit * 0.045, 0, 2 * Math.PI);
@@ -56,7 +56,7 @@ export function drawPlane(canvas, game, real, latent, paint) {
     const length = unit * Math.min(ARROW * Math.sqrt(slope), LONGEST);
     if (length > unit * 0.08) arrow(context, across(fake[i]), down(fake[i + 1]), Math.atan2(pull[i + 1], -pull[i]), length);
   }
-  context.fillStyle = paint.fake;
+  context.fillStyle = paint.generated;
   context.strokeStyle = paint.paper;
   context.lineWidth = unit * 0.012;
   for (let i = 0; i < fake.length; i += 2) {
@@ -76,7 +76,7 @@ function surface(context, game, paint) {
     }
   }
   const opinion = opinions(game.settings.loss, game.D.output(points));
-  const [fake, neutral, data] = [paint["says-fake"], paint.paper, paint["says-data"]].map(channels);
+  const [fake, neutral, data] = [paint["generated-tint"], paint.paper, paint["real-tint"]].map(channels);
   const image = new ImageData(GRID, GRID);
   for (let i = 0; i < opinion.length; i++) {
     const sure = Math.abs(2 * opinion[i] - 1) ** 0.6 || 0; // so that a slight preference is seen, too
@@ -143,7 +143,7 @@ export function drawCosts(canvas, game, paint, shown, scale) {
 
   const ends = { D: y(recent.at(-1).D), G: y(recent.at(-1).G) };
   const apart = 7 * scale - Math.abs(ends.D - ends.G) / 2; // so that the two names do not overlap
-  for (const [player, colour] of [["D", paint.ink], ["G", paint.fake]]) {
+  for (const [player, colour] of [["D", paint.ink], ["G", paint.generated]]) {
     const half = game.loss.rest?.[player];
     context.strokeStyle = colour;
     context.lineWidth = 1.6 * scale;

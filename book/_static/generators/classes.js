@@ -2,8 +2,7 @@
 
 import { latent } from "./random.js";
 import { shrunk } from "./neighbours.js";
-import { Studio, facts } from "./studio.js";
-import { Picture, SEED_WANTED, anySeed, redrawing, seed, typed, written } from "./widget.js";
+import { Picture, SEED_WANTED, anySeed, opened, redrawing, seed, typed, written } from "./widget.js";
 
 const NETWORK = "conditional_gan_mednist_64";
 // The library draws noise for the label's part of z, too, and cuts it off.
@@ -22,18 +21,14 @@ const markup = (names) => `
   <p class="studio-verdict"></p>
   <p class="studio-said" role="status"></p>`;
 
-export async function start(figure) {
-  const [found, widget] = [await facts("classes"), new Classes(figure)];
-  widget.facts = found;
-  await widget.draw();
-  widget.ready();
-}
+export const start = (figure) => opened(Classes, figure, "classes", [NETWORK]);
 
 class Classes {
-  constructor(figure) {
+  constructor(figure, studio, found) {
     this.figure = figure;
     this.panel = figure.querySelector(".studio-panel");
-    this.studio = new Studio();
+    this.studio = studio;
+    this.facts = found;
     this.pictures = Array.from({ length: COLUMNS * ROWS }, () => new Picture(SIDE));
     this.seed = 0;
     this.asked = ALL;
@@ -59,8 +54,6 @@ class Classes {
       say("");
       change();
     });
-    this.show();
-    this.figure.dataset.state = "ready";
   }
 
   /* One class with 18 noises; or all classes, one a column, with three. */

@@ -4,8 +4,7 @@ import { air, lungBrightness } from "./chest.js";
 import { onArc, radius, steered } from "./latent.js";
 import { Neighbours } from "./neighbours.js";
 import { latent } from "./random.js";
-import { Studio, facts } from "./studio.js";
-import { Picture, SEED_WANTED, anySeed, redrawing, seed, slider, typed, written } from "./widget.js";
+import { Picture, SEED_WANTED, anySeed, opened, redrawing, seed, slider, typed, written } from "./widget.js";
 
 const [NETWORK, WITNESS] = ["dcgan_pneumoniamnist_64", "features_pneumoniamnist_64"];
 const [SIDE, LENGTH] = [64, 64];
@@ -44,18 +43,14 @@ const NEIGHBOURS = `
   <div class="studio-found"></div>
   <p class="studio-distance"></p>`;
 
-export async function start(figure) {
-  const [found, widget] = [await facts("explorer"), new Explorer(figure)];
-  widget.facts = found;
-  await widget.draw();
-  widget.ready();
-}
+export const start = (figure) => opened(Explorer, figure, "explorer", [NETWORK, WITNESS]);
 
 class Explorer {
-  constructor(figure) {
+  constructor(figure, studio, found) {
     this.figure = figure;
     this.panel = figure.querySelector(".studio-panel");
-    this.studio = new Studio();
+    this.studio = studio;
+    this.facts = found;
     this.picture = new Picture(SIDE, "studio-large");
     this.strip = STOPS.map(() => new Picture(SIDE));
     this.seeds = { from: 1, to: 3 };
@@ -88,10 +83,11 @@ class Explorer {
       say,
       change: (value) => ((this.way = value / 100), change()),
     });
+    const { positions } = this.facts;
     this.setAmounts = PROPERTIES.map((_, k) =>
       slider(at(k), {
-        least: -3,
-        most: 3,
+        least: positions[0],
+        most: positions.at(-1),
         step: 0.1,
         why: "further out G has hardly ever been asked to draw.",
         say,
@@ -107,8 +103,6 @@ class Explorer {
     for (const { canvas } of this.found) canvas.setAttribute("aria-label", "Not searched yet");
     this.figure.addEventListener("click", ({ target }) => target.dataset.do && this[target.dataset.do](change));
     this.setFields();
-    this.show();
-    this.figure.dataset.state = "ready";
   }
 
   say(text) {
@@ -151,11 +145,12 @@ class Explorer {
   }
 
   async draw() {
+    const { chest, directions } = this.facts;
     const ends = ["from", "to"].map((name) => latent(1, LENGTH, this.seeds[name])[0]);
-    const asked = [this.way, ...STOPS].map((t) => steered(onArc(...ends, t), this.facts.directions, this.amounts));
+    const asked = [this.way, ...STOPS].map((t) => steered(onArc(...ends, t), directions, this.amounts));
     const images = await this.studio.run(NETWORK, asked.map((data) => ({ data, channels: LENGTH })));
     const [[normal, ill]] = await this.studio.run(WITNESS, [{ data: images[0], channels: 1, height: SIDE, width: SIDE }]);
-    const measured = [1 / (1 + Math.exp(normal - ill)), lungBrightness(images[0], SIDE), air(images[0], SIDE)];
+    const measured = [1 / (1 + Math.exp(normal - ill)), lungBrightness(images[0], SIDE, chest), air(images[0], SIDE, chest)];
     this.drawn = { images, measured, radius: radius(asked[0]), amounts: [...this.amounts] };
   }
 
@@ -172,7 +167,7 @@ class Explorer {
       row.querySelector(".studio-value").textContent = text;
       row.querySelector("[type=range]").setAttribute("aria-valuetext", `${at}, ${text}`);
     });
-    this.panel.querySelector(".studio-radius").textContent = `|z| = ${written(this.drawn.radius)}; N(0, I) lies near 8`;
+    this.panel.querySelector(".studio-radius").textContent = `|z| = ${written(this.drawn.radius)}; N(0, I) lies near ${Math.sqrt(LENGTH)}`;
     if (this.neighbours) this.compared();
   }
 

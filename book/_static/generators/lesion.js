@@ -1,7 +1,6 @@
 /* Chapter 5: paint a lesion into a T1 slice and see what pix2pix makes of it in T2. */
 
-import { Studio, facts } from "./studio.js";
-import { Picture, bytes, redrawing, slider, written } from "./widget.js";
+import { MARK, Picture, bytes, opened, redrawing, slider, written } from "./widget.js";
 
 const NETWORK = "pix2pix_openms_64";
 // In white matter of the first slice, about as faint as multiple sclerosis is in T1.
@@ -26,18 +25,13 @@ const MARKUP = `
   <p class="studio-real"></p>
   <p class="studio-said" role="status"></p>`;
 
-export async function start(figure) {
-  const [found, widget] = [await facts("lesion"), new Lesion(figure)];
-  widget.open(found);
-  await widget.draw();
-  widget.ready();
-}
+export const start = (figure) => opened(Lesion, figure, "lesion", [NETWORK]);
 
 class Lesion {
-  constructor(figure) {
+  constructor(figure, studio, found) {
     this.figure = figure;
     this.panel = figure.querySelector(".studio-panel");
-    this.studio = new Studio();
+    this.studio = studio;
     this.press = {
       paint: () => this.use(true),
       erase: () => this.use(false),
@@ -45,16 +39,13 @@ class Lesion {
       reset: () => this.reset(),
     };
     this.brush = { radius: EXAMPLE.radius, grey: EXAMPLE.grey, paints: true };
-    this.redraw = redrawing(this);
-  }
-
-  open(found) {
     this.facts = found;
     this.side = found.size;
     for (const name of ["t1", "t2"]) this[name] = found[name].map(bytes);
     [this.source, this.made, this.truth] = [new Picture(this.side, "studio-canvas"), new Picture(this.side), new Picture(this.side)];
     this.choose(0);
     this.stroke(EXAMPLE.x, EXAMPLE.y);
+    this.redraw = redrawing(this);
   }
 
   choose(slice) {
@@ -110,8 +101,6 @@ class Lesion {
       `For comparison, ${slices} slices with lesions that were drawn by hand${surrogate ? " (phantoms, not a patient)" : ""}: against the ${this.facts.ring} pixels around them they are ${signed(contrast.t1)} in T1, ${signed(contrast.t2)} in the measured T2 and ${signed(contrast.made)} in the made one.`;
     this.allowPainting();
     this.use(true);
-    this.show();
-    this.figure.dataset.state = "ready";
   }
 
   use(paints) {
@@ -175,7 +164,7 @@ class Lesion {
     const { context } = this.source;
     const { radius } = this.brush;
     const [x, y] = this.pen.at;
-    context.strokeStyle = this.pen.down ? "#ffa552" : "#7cc4f0";
+    context.strokeStyle = this.pen.down ? MARK : "#7cc4f0";
     context.strokeRect(x - radius - 0.5, y - radius - 0.5, 2 * radius + 2, 2 * radius + 2);
   }
 

@@ -1,7 +1,6 @@
 /* Chapter 7: what a super-resolver adds, under a loupe, beside the truth and bicubic interpolation. */
 
-import { Studio, facts } from "./studio.js";
-import { Picture, bytes, redrawing, written } from "./widget.js";
+import { MARK, Picture, bytes, opened, redrawing, written } from "./widget.js";
 
 const NETWORKS = { SRResNet: "srgan_pneumoniamnist_64_SRResNet", SRGAN: "srgan_pneumoniamnist_64_SRGAN" };
 const METHODS = ["bicubic", "SRResNet", "SRGAN", "truth"];
@@ -15,30 +14,22 @@ const MARKUP = `
   <p class="studio-note"></p>
   <p class="studio-said" role="status"></p>`;
 
-export async function start(figure) {
-  const [found, widget] = [await facts("loupe"), new Loupe(figure)];
-  widget.open(found);
-  await widget.draw();
-  widget.ready();
-}
+export const start = (figure) => opened(Loupe, figure, "loupe", Object.values(NETWORKS));
 
 class Loupe {
-  constructor(figure) {
+  constructor(figure, studio, found) {
     this.figure = figure;
     this.panel = figure.querySelector(".studio-panel");
-    this.studio = new Studio();
+    this.studio = studio;
     this.glass = METHODS.map(() => new Picture(GLASS));
     this.patient = 0;
     this.shown = "SRGAN";
-    this.redraw = redrawing(this);
-  }
-
-  open(found) {
     this.facts = found;
     this.side = found.size;
     this.picture = new Picture(found.size, "studio-large studio-canvas");
     this.corner = found.corner;
     for (const name of ["truth", "bicubic"]) this[name] = found[name].map(bytes);
+    this.redraw = redrawing(this);
   }
 
   async draw() {
@@ -72,8 +63,6 @@ class Loupe {
     panel.querySelector(".studio-note").textContent =
       `The small image has ${this.side / this.facts.factor} × ${this.side / this.facts.factor} pixels; every answer has ${this.side} × ${this.side}. Errors are root mean squares of grey values from −1 to 1.${this.facts.surrogate ? " These are phantoms, not patients." : ""}`;
     this.allowMoving();
-    this.show();
-    this.figure.dataset.state = "ready";
   }
 
   allowMoving() {
@@ -111,7 +100,7 @@ class Loupe {
     const under = (data) => Float32Array.from({ length: GLASS ** 2 }, (_, i) => data[(top + Math.floor(i / GLASS)) * this.side + left + (i % GLASS)]);
     this.picture.show(answers[this.shown], `Patient ${patient + 1}, ${this.shown}; the loupe is ${left} pixels from the left and ${top} from the top`);
     const { context } = this.picture;
-    context.strokeStyle = "#ffa552";
+    context.strokeStyle = MARK;
     context.strokeRect(left - 0.5, top - 0.5, GLASS + 1, GLASS + 1);
     const measured = METHODS.map((name, i) => {
       this.glass[i].show(under(answers[name]), `Under the loupe: ${name}`);

@@ -1,4 +1,4 @@
-/* A network of the course: fetched, checked, and run layer by layer. */
+/* A network of the course: checked, and run layer by layer. */
 
 import { crc32 } from "../crc32.js";
 import { LAYERS } from "./layers.js";
@@ -7,18 +7,8 @@ import { Random } from "./random.js";
 
 const ROOM = 8e6; // numbers that the maps of one run may take
 
-async function arrived(url) {
-  const response = await fetch(url).catch(() => null);
-  if (!response?.ok) throw new Error("The network's weights did not arrive: load the page again.");
-  return response;
-}
-
-/* The network that book/generators.py has written as `name`.json and `name`.bin in the folder `made`. */
-export async function fetched(made, name) {
-  const [text, weights] = await Promise.all([
-    arrived(`${made}/${name}.json`).then((response) => response.text()),
-    arrived(`${made}/${name}.bin`).then((response) => response.arrayBuffer()),
-  ]);
+/* The network that book/generators.py has written: the text of its .json and the bytes of its .bin. */
+export function built(text, weights) {
   const altered = () => new Error("The network's weights were altered on their way: load the page again.");
   let card;
   try {
@@ -37,7 +27,7 @@ class Network {
     this.multiply = multiply;
     this.weights = new Float32Array(room, 0, halves.length);
     this.free = new Float32Array(room, 4 * halves.length);
-    for (let i = 0; i < halves.length; i++) this.weights[i] = HALVES[halves[i]];
+    widen(halves, this.weights);
   }
 
   /* What the network makes of maps: {data, channels, height, width}. `label` is the class of a conditional one,
@@ -62,12 +52,11 @@ class Network {
   }
 }
 
-/* IEEE 754's half precision. */
-function float16(bits) {
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : fraction / 2 ** 24;
-  return bits & 0x8000 ? -size : size;
+/* IEEE 754's half precision as single: the same bits in wider fields, and the exponent counts from -127 instead of -15. */
+export function widen(halves, singles) {
+  const bits = new Uint32Array(singles.buffer, singles.byteOffset, singles.length);
+  for (let i = 0; i < halves.length; i++) {
+    bits[i] = ((halves[i] & 0x8000) << 16) | ((halves[i] & 0x7fff) << 13);
+    singles[i] *= 2 ** 112;
+  }
 }
-
-const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => float16(bits));

@@ -1,10 +1,18 @@
-/* The page's side of worker.js. */
+/* The page's side of worker.js, and what book/generators.py has made for both. */
 
-const MADE = new URL("made", import.meta.url).href;
+/* A file of it as "text", "json" or "arrayBuffer". */
+const made = (file, kind) =>
+  fetch(new URL(`made/${file}`, import.meta.url))
+    .then((response) => (response.ok ? response[kind]() : Promise.reject()))
+    .catch(() => Promise.reject(new Error("What it is made of did not arrive: load the page again.")));
+
+/* What was measured when the book was built. */
+export const facts = (name) => made(`${name}.json`, "json");
 
 export class Studio {
   constructor() {
     if (!globalThis.Worker) throw new Error("This browser cannot compute beside the page (it has no Worker).");
+    this.asked = 0;
     this.waiting = new Map();
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data: { id, outputs, error } }) => {
@@ -14,26 +22,28 @@ export class Studio {
       else resolve(outputs);
     };
     this.worker.onerror = () => {
-      const lost = new Error("Its program did not arrive: load the page again.");
-      for (const { reject } of this.waiting.values()) reject(lost);
+      this.lost = new Error("Its program did not arrive: load the page again.");
+      for (const { reject } of this.waiting.values()) reject(this.lost);
     };
-    this.asked = 0;
   }
 
-  /* What `network` makes of each of `inputs`, see Network.run. */
-  run(network, inputs) {
+  async ask(message, transferred = []) {
+    if (this.lost) throw this.lost;
     const id = this.asked++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ id, made: MADE, network, inputs });
+      this.worker.postMessage({ id, ...message }, transferred);
     });
   }
-}
 
-/* What book/generators.py measured when the book was built. */
-export async function facts(name) {
-  const response = await fetch(`${MADE}/${name}.json`).catch(() => null);
-  const found = response?.ok ? await response.json().catch(() => null) : null;
-  if (!found) throw new Error("What it shows did not arrive: load the page again.");
-  return found;
+  /* Fetches a network while the worker that is to have it is on its way. */
+  async bring(name) {
+    const [card, weights] = await Promise.all([made(`${name}.json`, "text"), made(`${name}.bin`, "arrayBuffer")]);
+    return this.ask({ name, card, weights }, [weights]);
+  }
+
+  /* What a network makes of each of `inputs`, see Network.run. */
+  run(name, inputs) {
+    return this.ask({ name, inputs });
+  }
 }

@@ -1,4 +1,19 @@
-/* What the widgets share: pictures, sliders one may also type into, and one job at a time. */
+/* What the widgets share: how they open, pictures, sliders one may also type into, and one job at a time. */
+
+import { Studio, facts } from "./studio.js";
+
+/* Opens a widget: its still picture stays until the first one is drawn. All that it needs is asked for at once. */
+export async function opened(Widget, figure, name, networks) {
+  const studio = new Studio();
+  const [found] = await Promise.all([facts(name), ...networks.map((network) => studio.bring(network))]);
+  const widget = new Widget(figure, studio, found);
+  await widget.draw();
+  widget.ready();
+  widget.show();
+  figure.dataset.state = "ready";
+}
+
+export const MARK = "#ffa552"; // on pictures, which are dark whatever the page is
 
 export class Picture {
   /* A canvas of `side` pixels for images in [-1, 1]; how large it is shown is the style sheet's business. */

@@ -1,18 +1,26 @@
-/* Networks at work beside the page, which stays free. Every message {id, network, inputs} is answered once, with
-   {id, outputs} or {id, error}; inputs that want the same network twice find it there. */
+/* Networks at work beside the page, which stays free. A message is a network {id, name, card, weights} or work for one
+   {id, name, inputs}; each is answered once, with {id, outputs} or {id, error}. */
 
-import { fetched } from "./network.js";
+// What the network imports is named here, too, so that all of it is fetched at once.
+import "../crc32.js";
+import "../game/random.js";
+import "./layers.js";
+import "./matmul.js";
+import { built } from "./network.js";
+import "./random.js";
 
 const networks = new Map();
 
-async function answer({ made, network, inputs }) {
-  if (!networks.has(network)) networks.set(network, fetched(made, network));
-  const net = await networks.get(network);
-  return inputs.map((input) => net.run(input));
+function answer({ name, card, weights, inputs }) {
+  if (!inputs) networks.set(name, built(card, weights));
+  return inputs?.map((input) => networks.get(name).run(input));
 }
 
-onmessage = ({ data }) =>
-  answer(data).then(
-    (outputs) => postMessage({ id: data.id, outputs }),
-    ({ message }) => postMessage({ id: data.id, error: message }),
-  );
+onmessage = ({ data }) => {
+  const { id } = data;
+  try {
+    postMessage({ id, outputs: answer(data) });
+  } catch ({ message }) {
+    postMessage({ id, error: message });
+  }
+};
