@@ -5,6 +5,7 @@ the page for addresses that lead nowhere (``_templates/404.html``). They need th
 is published, ``html_baseurl`` in ``_config.yml``.
 """
 
+import json
 import re
 import textwrap
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ CHAPTERS, EXERCISES, SOLUTIONS = "chapters", "exercises", "solutions"
 PREVIEWS = "_images/previews"
 PREVIEW_SIZE = (1200, 630)  # which those who show previews ask for
 LONGEST = 220  # characters of a description
+QUOTED = """const texts = {texts};
+window.fetch = async (address) => {{
+  const page = address.replace(/^\\.\\/|\\.html$/g, "");
+  return new Response(`<p role="main">${{texts[page]}}</p>`);
+}};
+"""
 INK, PAPER, MUTED, REAL, GENERATED = "#22303a", "#fdfcfa", "#56646e", "#00568a", "#b34700"  # as in course.css
 
 
@@ -162,8 +169,23 @@ def _around(
     context["body"] = body
 
 
+def quoted(pages: dict[str, str]) -> str:
+    """Return a script with the text of pages, for search results that cannot read the pages themselves.
+
+    So it is where a browser has opened the book from a folder (``_templates/search.html``).
+
+    Parameters
+    ----------
+    pages : dict of str to str
+        HTML, by name.
+    """
+    found = {name: " ".join(re.findall(r"<p>(.*?)</p>", page, re.DOTALL)) for name, page in pages.items()}
+    texts = {name: " ".join(re.sub(r"<[^>]+>", "", text).split()) for name, text in found.items()}
+    return QUOTED.format(texts=json.dumps(texts))
+
+
 def _publish(app: Sphinx, error: Exception | None) -> None:
-    """Write the sitemap, and a preview of each chapter from the first picture on its page."""
+    """Write the sitemap, what search quotes, and a preview of each chapter from its page's first picture."""
     if error or app.builder.name != "html":
         return
     html = Path(app.outdir)
@@ -175,12 +197,14 @@ def _publish(app: Sphinx, error: Exception | None) -> None:
         f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{addresses}\n</urlset>\n',
         "utf-8",
     )
+    pages = {page: (html / f"{page}.html").read_text("utf-8") for page in sorted(app.env.found_docs)}
+    (html / "searchtexts.js").write_text(quoted(pages), "utf-8")
     (html / PREVIEWS).mkdir(parents=True, exist_ok=True)
     for page, title in app.env.titles.items():
         folder, _, name = page.partition("/")
         if folder != CHAPTERS and page != "book/welcome":
             continue
-        found = re.search(r'<img[^>]*src="\.\./(_images/[^"]+)"', (html / f"{page}.html").read_text("utf-8"))
+        found = re.search(r'<img[^>]*src="\.\./(_images/[^"]+)"', pages[page])
         picture = Image.open(html / found[1]) if found else None
         above = f"Chapter {int(name[:2])}" if folder == CHAPTERS else "A course that can be played with"
         preview(title.astext(), above, picture).save(html / PREVIEWS / f"{name}.jpg", quality=85)

@@ -68,6 +68,11 @@ def test_description_is_the_first_real_text_and_short() -> None:
     assert pages.description(document()) == ""
 
 
+def test_what_search_quotes_is_the_text_of_paragraphs() -> None:
+    script = pages.quoted({"a/b": "<h1>No</h1><p>One &lt; <b>two</b>.</p>\n<div><p>\n  Three.</p></div>"})
+    assert script.startswith('const texts = {"a/b": "One &lt; two. Three."};')
+
+
 @pytest.mark.parametrize("picture", [None, Image.new("L", (800, 200)), Image.new("L", (90, 900))])
 def test_preview_has_the_size_that_is_asked_for_and_holds_long_titles(picture: Image.Image | None) -> None:
     card = pages.preview("Measuring generated images of abdominal organs, once more", "Chapter 3", picture)

@@ -249,6 +249,7 @@ def test_search_finds_pages_from_a_folder(browser: Browser) -> None:
     page.goto(f"{(built_book() / 'search.html').as_uri()}?q=discriminator")
     page.wait_for_selector("#search-results li a")
     assert page.locator("#search-results li a").first.get_attribute("href")
+    page.wait_for_selector("#search-results p.context .highlighted")
     page.close()
 
 
