@@ -111,6 +111,9 @@ def named(page: str) -> str:
         '<div role="list" class="citation-list">', "<div>"
     )
     page = page.replace('<th class="head"><p></p></th>', "<td></td>")
+    page = page.replace(
+        '<aside class="margin sidebar">\n<p class="sidebar-title"></p>', '<aside class="margin" role="note">'
+    )
     return page.replace(
         '<div id="pst-primary-sidebar"',
         '<div id="pst-primary-sidebar" role="complementary" aria-label="The book"',

@@ -84,3 +84,8 @@ def test_no_name_hides_the_text_that_is_seen() -> None:
 def test_roles_that_are_no_more_and_headings_of_nothing_go() -> None:
     assert named('<div class="citation" id="a" role="doc-biblioentry">') == '<div class="citation" id="a">'
     assert named('<tr><th class="head"><p></p></th></tr>') == "<tr><td></td></tr>"
+
+
+def test_an_aside_is_a_note_and_no_landmark() -> None:
+    aside = '<aside class="margin sidebar">\n<p class="sidebar-title"></p>\n<p>Elsewhere.</p></aside>'
+    assert named(aside) == '<aside class="margin" role="note">\n<p>Elsewhere.</p></aside>'
