@@ -1,6 +1,6 @@
 """Put the committed generators into the built pages: weights, layers, and what was measured of them.
 
-The pages of chapters 4, 5 and 7 run them (``book/_static/generators/``, plain JavaScript). A network becomes
+The pages of chapters 4 to 7 run them (``book/_static/generators/``, plain JavaScript). A network becomes
 two files in ``_static/generators/made``: its weights, float16, in the order in which they are used, with
 batch norm folded into the convolutions before it; and a list of its layers with a checksum of the weights.
 ``tests/book/test_generators.py`` compares what the page computes with what torch does.
@@ -36,7 +36,7 @@ from medgan_course.nets.dcgan import Generator
 from medgan_course.nets.resnet import ResNetGenerator
 from medgan_course.nets.super_resolution import ResidualSR
 from medgan_course.nets.unet import Noise, UNet
-from medgan_course.systems import conditional_gan, pix2pix, srgan
+from medgan_course.systems import conditional_gan, cyclegan, pix2pix, srgan
 
 # Every network that runs in a page.
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -44,6 +44,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "features_pneumoniamnist_64": FeatureNet,
     "conditional_gan_mednist_64": conditional_gan.labelled_generator,
     "pix2pix_openms_64": pix2pix.generator,
+    "cyclegan_head2d_64": cyclegan.generators,
     "srgan_pneumoniamnist_64": srgan.generators,
 }
 
@@ -270,25 +271,43 @@ SLICES = (0.7, 0.62, 0.5, 0.4, 0.3, 0.78)  # of the unseen patient, as shares of
 RING = 3  # pixels around a lesion with which it is compared
 
 
-@torch.no_grad()
 def lesion(_: Path) -> dict[str, Any]:
-    """Choose slices of the patient whom chapter 5's pix2pix has not seen, and measure his real lesions."""
+    """Choose slices of the patient whom chapter 5's pix2pix has not seen."""
     patient = data.load("openms", size=64, split="test")
     net = pretrained.load("pix2pix_openms_64", pix2pix.generator)
-    source, target = patient.paired("t1", "t2")
-    assert patient.mask is not None
-    ill = patient.mask.flatten(1).any(1)
+    shown = [int(share * len(patient)) for share in SLICES]
+    # In white matter of the first slice, about as faint as multiple sclerosis is in T1.
+    return canvas(patient, net, shown, {"x": 40, "y": 38, "radius": 2, "grey": 0.45})
+
+
+def cycle(_: Path) -> dict[str, Any]:
+    """Choose healthy heads that chapter 6's CycleGAN has not seen."""
+    people = data.load("head2d", size=64, split="val")
+    net = pretrained.load("cyclegan_head2d_64", cyclegan.generators)["G_ab"]
+    return canvas(people, net, [93, 90, 82, 73], {"x": 28, "y": 30, "radius": 2, "grey": -0.05})
+
+
+@torch.no_grad()
+def canvas(
+    people: data.Dataset, net: nn.Module, shown: list[int], example: dict[str, float]
+) -> dict[str, Any]:
+    """Return T1 slices to paint on, a lesion to begin with, and how bright the lesions of people are."""
+    source, target = people.paired("t1", "t2")
+    assert people.mask is not None
+    ill = people.mask.flatten(1).any(1)
     made = pix2pix.translated(net, source[ill])
     images = {"t1": source[ill], "t2": target[ill], "made": made}
-    shown = [int(share * len(source)) for share in SLICES]
+    computed = people.truth is not None
+    drawn = "computed slices with lesions" if computed else "slices with lesions that were drawn by hand"
     return {
         "t1": [as_bytes(image) for image in source[shown]],
         "t2": [as_bytes(image) for image in target[shown]],
         "size": 64,
         "ring": RING,
-        "slices": int(ill.sum()),
-        "contrast": {name: contrast(each, patient.mask[ill]).mean().item() for name, each in images.items()},
-        "surrogate": patient.is_surrogate,
+        "example": example,
+        "compared": f"{int(ill.sum())} {drawn}",
+        "truth": "computed" if computed else "measured",
+        "contrast": {name: contrast(each, people.mask[ill]).mean().item() for name, each in images.items()},
     }
 
 
@@ -332,7 +351,7 @@ def loupe(_: Path) -> dict[str, Any]:
     }
 
 
-WIDGETS = {"explorer": explorer, "classes": classes, "lesion": lesion, "loupe": loupe}
+WIDGETS = {"explorer": explorer, "classes": classes, "lesion": lesion, "cycle": cycle, "loupe": loupe}
 
 
 def write(folder: Path) -> None:

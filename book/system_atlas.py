@@ -24,7 +24,7 @@ from medgan_course.data.kspace import kspace_crop, zero_fill
 from medgan_course.experiments.card import ResultsCard, table
 from medgan_course.experiments.runner import titles
 from medgan_course.nets.dcgan import Generator
-from medgan_course.systems import conditional_gan, pix2pix, srgan, ssgan
+from medgan_course.systems import conditional_gan, cyclegan, pix2pix, srgan, ssgan
 from medgan_course.viz.figures import tile
 
 # The word says it; sign and colour only help to find it.
@@ -108,6 +108,15 @@ def _pix2pix(stem: str) -> tuple[torch.Tensor, str]:
     ), f"T1 slices ({whose}) and, below, the T2 that the committed network makes of each"
 
 
+def _cyclegan(stem: str) -> tuple[torch.Tensor, str]:
+    people, every, whose = _unseen("head2d", 64)
+    t1 = people.contrast("t1")[every]
+    made = pretrained.load(stem, cyclegan.generators)["G_ab"](t1)
+    return torch.cat(
+        [t1, made]
+    ), f"Computed T1 slices ({whose}) and, below, the T2 that the committed network makes of each"
+
+
 def _srgan(stem: str) -> tuple[torch.Tensor, str]:
     net, factor = pretrained.load(stem, srgan.generators)["SRGAN"], pretrained.card(stem)["config"]["factor"]
     test, every, whose = _unseen("pneumoniamnist", 64)
@@ -120,6 +129,7 @@ def _srgan(stem: str) -> tuple[torch.Tensor, str]:
 
 DRAWN = {
     "conditional_gan": _conditional_gan,
+    "cyclegan": _cyclegan,
     "dcgan": _dcgan,
     "pix2pix": _pix2pix,
     "srgan": _srgan,

@@ -1,4 +1,4 @@
-"""The cells of chapters 4, 5 and 7 that hold the generators, each as a page of its own."""
+"""The cells of chapters 4 to 7 that hold the generators, each as a page of its own."""
 
 import functools
 import json
@@ -15,9 +15,16 @@ from medgan_course import data, pretrained, viz
 from medgan_course.data.degrade import bicubic
 from medgan_course.data.kspace import kspace_crop
 from medgan_course.nets.dcgan import Generator
-from medgan_course.systems import conditional_gan, pix2pix, srgan
+from medgan_course.systems import conditional_gan, cyclegan, pix2pix, srgan
+from medgan_course.systems.pix2pix import translated
 
-CHAPTERS = {"explorer": "04_dcgan", "classes": "05_conditional", "lesion": "05_conditional", "loupe": "07_sr"}
+CHAPTERS = {
+    "explorer": "04_dcgan",
+    "classes": "05_conditional",
+    "lesion": "05_conditional",
+    "cycle": "06_cyclegan",
+    "loupe": "07_sr",
+}
 ADDRESS = "/book/chapters/generators.html"  # beside book/_static as a chapter's page is beside _static
 MADE = "/book/_static/generators/made/"
 
@@ -35,6 +42,9 @@ def markup(widget: str) -> str:
         "patient_G": pretrained.load("conditional_gan_mednist_64", conditional_gan.labelled_generator),
         "generator": pretrained.load("pix2pix_openms_64", pix2pix.generator),
         "pix2pix": pix2pix,
+        "kept": pretrained.load("cyclegan_head2d_64", cyclegan.generators),
+        "strangers": data.load("head2d", size=64, split="val"),
+        "translated": translated,
         "on_arc": on_arc,
         "question": patient.contrast("t1"),
         "truth": patient.contrast("t2"),

@@ -1,4 +1,4 @@
-"""The generators on the pages of chapters 4, 5 and 7: the same images as torch's, in a real browser."""
+"""The generators on the pages of chapters 4 to 7: the same images as torch's, in a real browser."""
 
 import base64
 import io
@@ -20,6 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from torch import Tensor, nn
 
+from medgan_course import data
 from medgan_course.data.kspace import kspace_crop
 from medgan_course.metrics.diversity import spread
 from medgan_course.metrics.fidelity import psnr
@@ -30,7 +31,7 @@ from medgan_course.nets.unet import UNet
 from medgan_course.systems import pix2pix
 
 MODULES = "/book/_static/generators/"
-WIDGETS = ("explorer", "classes", "lesion", "loupe")
+WIDGETS = ("explorer", "classes", "lesion", "cycle", "loupe")
 # Half precision keeps three digits of a weight; images have a range of 2.
 TOLERANCE = 0.01 * 2
 
@@ -151,6 +152,12 @@ def translation() -> tuple[list[dict[str, Any]], Tensor]:
 
 
 @torch.no_grad()
+def there(way: str, contrast: str) -> tuple[list[dict[str, Any]], Tensor]:
+    heads = data.load("head2d", size=64, split="val").contrast(contrast)[:2]
+    return [maps(image) for image in heads], load(f"cyclegan_head2d_64_{way}")(heads)
+
+
+@torch.no_grad()
 def enlarged(name: str) -> tuple[list[dict[str, Any]], Tensor]:
     artist = load("dcgan_pneumoniamnist_64")
     small = kspace_crop(artist(artist.latent(2, seed=9)), 4)
@@ -162,6 +169,8 @@ CHECKPOINTS: dict[str, Callable[[], tuple[list[dict[str, Any]], Tensor]]] = {
     "features_pneumoniamnist_64": witness,
     "conditional_gan_mednist_64": classes,
     "pix2pix_openms_64": translation,
+    "cyclegan_head2d_64_G_ab": lambda: there("G_ab", "t1"),
+    "cyclegan_head2d_64_G_ba": lambda: there("G_ba", "t2"),
     "srgan_pneumoniamnist_64_SRResNet": lambda: enlarged("SRResNet"),
     "srgan_pneumoniamnist_64_SRGAN": lambda: enlarged("SRGAN"),
 }
@@ -768,6 +777,7 @@ NETWORK = {
     "explorer": "dcgan_pneumoniamnist_64",
     "classes": "conditional_gan_mednist_64",
     "lesion": "pix2pix_openms_64",
+    "cycle": "cyclegan_head2d_64_G_ab",
     "loupe": "srgan_pneumoniamnist_64_SRResNet",
 }
 

@@ -127,6 +127,7 @@ def test_every_committed_card_is_shown(atlas: str) -> None:
         ("dcgan", "The first 16 images of the committed network, trained on pneumoniamnist, 64 px"),
         ("conditional_gan", "The first 16 images of the committed network, trained on mednist, 64 px"),
         ("ssgan", "The first 16 images of the committed network, trained on pneumoniamnist, 28 px"),
+        ("cyclegan", "below, the T2 that the committed network makes of each"),
         ("pix2pix", "below, the T2 that the committed network makes of each"),
         ("srgan", "at 1/4 of their size and, below, what the committed network makes of each"),
     ],

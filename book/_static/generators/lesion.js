@@ -1,10 +1,6 @@
-/* Chapter 5: paint a lesion into a T1 slice and see what pix2pix makes of it in T2. */
+/* Chapters 5 and 6: paint a lesion into a T1 slice and see what a translator makes of it in T2. */
 
 import { MARK, Picture, bytes, opened, redrawing, slider, written } from "./widget.js";
-
-const NETWORK = "pix2pix_openms_64";
-// In white matter of the first slice, about as faint as multiple sclerosis is in T1.
-const EXAMPLE = { x: 40, y: 38, radius: 2, grey: 0.45 };
 
 const row = (name, label) => `
   <div class="studio-slider" data-slider="${name}"><label><span>${label}</span><input type="range"></label>
@@ -25,26 +21,27 @@ const MARKUP = `
   <p class="studio-real"></p>
   <p class="studio-said" role="status"></p>`;
 
-export const start = (figure) => opened(Lesion, figure, "lesion", [NETWORK]);
+export const start = (figure) => opened(Lesion, figure, "lesion", ["pix2pix_openms_64"]);
 
-class Lesion {
-  constructor(figure, studio, found) {
+export class Lesion {
+  constructor(figure, studio, found, [network]) {
     this.figure = figure;
     this.panel = figure.querySelector(".studio-panel");
     this.studio = studio;
+    this.network = network;
     this.press = {
       paint: () => this.use(true),
       erase: () => this.use(false),
       example: () => this.example(),
       reset: () => this.reset(),
     };
-    this.brush = { radius: EXAMPLE.radius, grey: EXAMPLE.grey, paints: true };
     this.facts = found;
+    this.brush = { ...found.example, paints: true };
     this.side = found.size;
     for (const name of ["t1", "t2"]) this[name] = found[name].map(bytes);
     [this.source, this.made, this.truth] = [new Picture(this.side, "studio-canvas"), new Picture(this.side), new Picture(this.side)];
     this.choose(0);
-    this.stroke(EXAMPLE.x, EXAMPLE.y);
+    this.stroke(found.example.x, found.example.y);
     this.redraw = redrawing(this);
   }
 
@@ -74,7 +71,7 @@ class Lesion {
     const input = (data) => ({ data, channels: 1, height: this.side, width: this.side });
     const mask = this.paint.map((value) => (Number.isNaN(value) ? 0 : 1));
     const images = [this.t1[slice], this.painted];
-    const [before, after] = await this.studio.run(NETWORK, images.map(input));
+    const [before, after] = await this.studio.run(this.network, images.map(input));
     this.drawn = { slice, mask, t1: images, t2: [before, after] };
   }
 
@@ -96,9 +93,9 @@ class Lesion {
       slider(panel.querySelector(`[data-slider=${name}]`), { say, change: (value) => (this.brush[name] = value), ...settings });
     field("grey", { least: -1, most: 1, step: 0.05, why: "no pixel is darker than black or brighter than white." })(this.brush.grey);
     field("radius", { least: 0, most: 8, step: 1, why: "0 paints a single pixel." })(this.brush.radius);
-    const { contrast, slices, surrogate } = this.facts;
+    const { contrast, compared, ring, truth } = this.facts;
     panel.querySelector(".studio-real").textContent =
-      `For comparison, ${slices} slices with lesions that were drawn by hand${surrogate ? " (phantoms, not a patient)" : ""}: against the ${this.facts.ring} pixels around them they are ${signed(contrast.t1)} in T1, ${signed(contrast.t2)} in the measured T2 and ${signed(contrast.made)} in the made one.`;
+      `For comparison, ${compared}: against the ${ring} pixels around them they are ${signed(contrast.t1)} in T1, ${signed(contrast.t2)} in the ${truth} T2 and ${signed(contrast.made)} in the made one.`;
     this.allowPainting();
     this.use(true);
   }
@@ -115,9 +112,9 @@ class Lesion {
   }
 
   example() {
-    const kept = this.brush;
-    this.brush = { ...EXAMPLE, paints: true };
-    this.stroke(EXAMPLE.x, EXAMPLE.y);
+    const [kept, { example }] = [this.brush, this.facts];
+    this.brush = { ...example, paints: true };
+    this.stroke(example.x, example.y);
     this.brush = kept;
     this.change();
   }
@@ -172,8 +169,8 @@ class Lesion {
     const { slice, mask, t1, t2 } = this.drawn;
     const count = mask.reduce((sum, value) => sum + value, 0);
     this.showSource();
-    this.truth.show(this.t2[slice], "T2, measured, of the slice as it was");
-    let words = "Nothing is painted: above the T2 that the network makes of this T1, below the one that was measured.";
+    this.truth.show(this.t2[slice], `T2, ${this.facts.truth}, of the slice as it was`);
+    let words = `Nothing is painted: above the T2 that the network makes of this T1, below the ${this.facts.truth} one.`;
     if (count) {
       const [[, t1After], [t2Before, t2After]] = [t1, t2].map((pair) => pair.map((data) => contrast(data, mask, this.side, this.facts.ring)));
       words = `Your lesion, ${count} pixels, is ${signed(t1After)} in T1. In the made T2 the same place is ${signed(t2After)}; before you painted it was ${signed(t2Before)}. ${verdict(t2After - t2Before, this.facts.contrast.t2)}`;

@@ -6,7 +6,7 @@ import { Studio, facts } from "./studio.js";
 export async function opened(Widget, figure, name, networks) {
   const studio = new Studio();
   const [found] = await Promise.all([facts(name), ...networks.map((network) => studio.bring(network))]);
-  const widget = new Widget(figure, studio, found);
+  const widget = new Widget(figure, studio, found, networks);
   await widget.draw();
   widget.ready();
   widget.show();
