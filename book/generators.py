@@ -297,7 +297,7 @@ def canvas(
     ill = people.mask.flatten(1).any(1)
     made = pix2pix.translated(net, source[ill])
     images = {"t1": source[ill], "t2": target[ill], "made": made}
-    computed = people.truth is not None
+    computed = people.is_surrogate or people.truth is not None
     drawn = "computed slices with lesions" if computed else "slices with lesions that were drawn by hand"
     return {
         "t1": [as_bytes(image) for image in source[shown]],

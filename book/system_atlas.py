@@ -18,6 +18,7 @@ from chapter_text import Piece, pieces
 from PIL import Image
 from pybtex.database import parse_file
 from sphinx.application import Sphinx
+from torch import nn
 
 from medgan_course import data, pretrained, systems
 from medgan_course.data.kspace import kspace_crop, zero_fill
@@ -92,39 +93,40 @@ def _ssgan(stem: str) -> tuple[torch.Tensor, str]:
     return _generated(stem, net(net.latent(16, seed=0)))
 
 
-def _unseen(dataset: str, size: int) -> tuple[data.Dataset, torch.Tensor, str]:
-    """Return the test split, the places of eight images spread over it, and what they are."""
-    test = data.load(dataset, size=size, split="test")
+def _unseen(stem: str) -> tuple[data.Dataset, torch.Tensor, str]:
+    """Return the test split of a network's data, the places of eight images in it, and what they are."""
+    made = pretrained.card(stem)["data"]
+    test = data.load(made["name"], size=made["size"], split="test")
     every = torch.linspace(0.1, 0.9, 8).mul(len(test)).long()
-    return test, every, "computed" if test.is_surrogate else "unseen in training"
+    computed = test.is_surrogate or test.truth is not None
+    return test, every, f"{'computed' if computed else 'real'}, unseen in training"
+
+
+def _translated(stem: str, net: nn.Module) -> tuple[torch.Tensor, str]:
+    test, every, what = _unseen(stem)
+    t1 = test.contrast("t1")[every]
+    made = pix2pix.translated(net, t1)
+    return torch.cat(
+        [t1, made]
+    ), f"T1 slices ({what}) and, below, the T2 that the committed network makes of each"
 
 
 def _pix2pix(stem: str) -> tuple[torch.Tensor, str]:
-    patient, every, whose = _unseen("openms", 64)
-    t1 = patient.contrast("t1")[every]
-    made = pix2pix.translated(pretrained.load(stem, pix2pix.generator), t1)
-    return torch.cat(
-        [t1, made]
-    ), f"T1 slices ({whose}) and, below, the T2 that the committed network makes of each"
+    return _translated(stem, pretrained.load(stem, pix2pix.generator))
 
 
 def _cyclegan(stem: str) -> tuple[torch.Tensor, str]:
-    people, every, whose = _unseen("head2d", 64)
-    t1 = people.contrast("t1")[every]
-    made = pretrained.load(stem, cyclegan.generators)["G_ab"](t1)
-    return torch.cat(
-        [t1, made]
-    ), f"Computed T1 slices ({whose}) and, below, the T2 that the committed network makes of each"
+    return _translated(stem, pretrained.load(stem, cyclegan.generators)["G_ab"])
 
 
 def _srgan(stem: str) -> tuple[torch.Tensor, str]:
     net, factor = pretrained.load(stem, srgan.generators)["SRGAN"], pretrained.card(stem)["config"]["factor"]
-    test, every, whose = _unseen("pneumoniamnist", 64)
+    test, every, what = _unseen(stem)
     small = kspace_crop(test.images[every], factor)
-    return (
-        torch.cat([zero_fill(small, factor), net(small)]),
-        f"X-rays ({whose}) at 1/{factor} of their size and, below, what the committed network makes of each",
+    words = (
+        f"X-rays ({what}) at 1/{factor} of their size and, below, what the committed network makes of each"
     )
+    return torch.cat([zero_fill(small, factor), net(small)]), words
 
 
 DRAWN = {

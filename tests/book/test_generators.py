@@ -661,6 +661,19 @@ def test_what_is_painted_dark_arrives_and_what_is_faint_does_not(painting: Page)
             expect(words).to_contain_text(outcome)
 
 
+@pytest.mark.parametrize("way", [generators.lesion, generators.cycle])
+@pytest.mark.parametrize("folder", ["of images", "empty"])
+def test_only_lesions_of_a_patient_are_called_drawn_by_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: Callable[[Path], dict[str, Any]], folder: str
+) -> None:
+    if folder == "empty":
+        monkeypatch.setenv("MEDGAN_DATA", str(tmp_path))
+    real = way is generators.lesion and not data.load("openms", size=64, split="test").is_surrogate
+    facts = way(tmp_path)
+    assert ("drawn by hand" in facts["compared"]) == real
+    assert facts["truth"] == ("measured" if real else "computed")
+
+
 def test_slices_are_chosen_and_absurd_paint_is_refused(painting: Page) -> None:
     before = pictures(painting)
     painting.get_by_role("combobox", name="Slice").select_option("3")
