@@ -179,9 +179,10 @@ def numbers(weights: Tensor) -> np.ndarray:
 
 
 def in_fours(rows: Tensor) -> np.ndarray:
-    """Return a matrix with rows of zeros below it, to a multiple of four, which the page's product wants."""
+    """Return a matrix (M, K) as the page's product takes it, (M / 4, K, 4), with rows of zeros below it."""
     flat = rows.detach().flatten(1)
-    return numbers(torch.cat([flat, flat.new_zeros(-len(flat) % 4, flat.shape[1])]))
+    whole = torch.cat([flat, flat.new_zeros(-len(flat) % 4, flat.shape[1])])
+    return numbers(whole.unflatten(0, (-1, 4)).transpose(1, 2))
 
 
 def write_network(net: nn.Module, name: str, folder: Path) -> None:

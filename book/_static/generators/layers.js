@@ -4,7 +4,6 @@
    the next n weights, `bench.space(n)` room for n numbers, and `bench.multiply` is matmul.js. Nothing is changed in
    place, so that a skip may keep what it was given. */
 
-const BAND = 65_536; // numbers of unfolded patches at a time, so that they stay in a processor's cache
 const EPSILON = 1e-5; // of the norm
 
 const maps = (bench, channels, height, width) => ({
@@ -16,23 +15,23 @@ const maps = (bench, channels, height, width) => ({
 
 const alike = (bench, { channels, height, width }) => maps(bench, channels, height, width);
 
-const pointwise = (change) => (before, layer, bench) => {
+/* What is below zero, times `slope`. */
+function sloped(before, slope, bench) {
   const after = alike(bench, before);
-  const { data } = before;
-  for (let i = 0; i < data.length; i++) after.data[i] = change(data[i], layer);
+  const [from, to] = [before.data, after.data];
+  // A branch would be guessed wrong for every other number.
+  for (let i = 0; i < to.length; i++) to[i] = Math.max(from[i], 0) + slope * Math.min(from[i], 0);
   return after;
-};
+}
+
+function tanh(before, _, bench) {
+  const after = alike(bench, before);
+  before.data.forEach((value, i) => (after.data[i] = Math.tanh(value)));
+  return after;
+}
 
 const planes = ({ data, channels, height, width }) =>
   Array.from({ length: channels }, (_, c) => data.subarray(c * height * width, (c + 1) * height * width));
-
-const multipleOf4 = (n) => 4 * Math.ceil(n / 4);
-
-/* Room for `channels` of which the product makes a multiple of four. */
-function product(bench, channels, height, width) {
-  const data = bench.space(multipleOf4(channels) * height * width);
-  return { data: data.subarray(0, channels * height * width), all: data, channels, height, width };
-}
 
 function biased(after, bench) {
   const bias = bench.take(after.channels);
@@ -41,55 +40,78 @@ function biased(after, bench) {
   });
 }
 
-/* Borders of `by` pixels: of zeros, or the image reflected. */
-function padded(before, by, reflect, bench) {
-  if (!by) return before;
+const multiple = (of, n) => of * Math.ceil(n / of);
+
+/* The product of the next `rows` of weights with rows that begin where `starts` says, as {data, stride}. */
+function product(bench, rows, data, starts, columns) {
+  const stride = multiple(8, columns);
+  const all = multiple(4, rows);
+  const made = bench.space(all * stride);
+  bench.multiply(bench.take(all * starts.length), data, starts, made, all, columns, stride);
+  return { data: made, stride };
+}
+
+const addresses = (bench, n) => {
+  const { buffer, byteOffset } = bench.space(n);
+  return new Int32Array(buffer, byteOffset, n);
+};
+
+/* Borders of zeros, or the image reflected; and of every `stride` pixels each goes to a map of its own, so that what a
+   pixel of the kernel meets lies in one map, row by row. */
+function padded(before, { padding, reflect, stride }, bench) {
   const { channels, height, width } = before;
-  const after = maps(bench, channels, height + 2 * by, width + 2 * by);
-  after.data.fill(0);
-  const mirrored = (i, n) => (i < 0 ? -i : i >= n ? 2 * n - 2 - i : i);
+  const size = (n) => Math.ceil((n + 2 * padding) / stride);
+  const after = maps(bench, channels * stride ** 2, size(height), size(width));
+  // Where the pixels of a row or a column come from: -1 is nowhere.
+  const sources = (n, part) =>
+    Int32Array.from({ length: size(n) }, (_, i) => {
+      const from = i * stride + part - padding;
+      if (from >= 0 && from < n) return from;
+      return reflect && from < n + padding ? Math.abs(n - 1 - Math.abs(n - 1 - from)) : -1;
+    });
+  const parts = Array.from({ length: stride ** 2 }, (_, part) => ({
+    rows: sources(height, Math.floor(part / stride)),
+    columns: sources(width, part % stride),
+  }));
+  const [from, to] = [before.data, after.data];
   let at = 0;
   for (let c = 0; c < channels; c++) {
-    for (let y = -by; y < height + by; y++) {
-      const inside = y >= 0 && y < height;
-      const row = (c * height + mirrored(y, height)) * width;
-      for (let x = -by; x < width + by; x++, at++) {
-        if (reflect || (inside && x >= 0 && x < width)) after.data[at] = before.data[row + mirrored(x, width)];
+    for (const { rows, columns } of parts) {
+      for (let y = 0; y < rows.length; y++) {
+        const start = (c * height + rows[y]) * width;
+        for (let x = 0; x < columns.length; x++, at++) {
+          to[at] = rows[y] < 0 || columns[x] < 0 ? 0 : from[start + columns[x]];
+        }
       }
     }
   }
   return after;
 }
 
-/* nn.Conv2d as a product: each output pixel's patch is a column. */
-function conv(before, { out, kernel, stride, padding, reflect, bias }, bench) {
-  const image = padded(before, padding, reflect, bench);
-  const height = Math.floor((image.height - kernel) / stride) + 1;
-  const width = Math.floor((image.width - kernel) / stride) + 1;
-  const depth = before.channels * kernel * kernel;
-  const weights = bench.take(multipleOf4(out) * depth);
-  const after = product(bench, out, height, width);
-  // Rows of pixels at a time, as many as the vectors of the product divide.
-  const rows = Math.max(Math.min(height, Math.floor(BAND / (depth * width))), Math.min(height, Math.ceil(8 / width)));
-  const patches = bench.space(depth * rows * width);
-  for (let top = 0; top < height; top += rows) {
-    const count = Math.min(rows, height - top);
-    let at = 0;
-    for (let c = 0; c < before.channels; c++) {
-      for (let dy = 0; dy < kernel; dy++) {
-        for (let dx = 0; dx < kernel; dx++) {
-          for (let y = top; y < top + count; y++) {
-            let from = (c * image.height + y * stride + dy) * image.width + dx;
-            if (stride === 1) {
-              patches.set(image.data.subarray(from, from + width), at);
-              at += width;
-            } else for (let x = 0; x < width; x++, from += stride) patches[at++] = image.data[from];
-          }
-        }
+/* nn.Conv2d as a product: a row for each pixel of the kernel, which is the image, moved. */
+function conv(before, layer, bench) {
+  const { out, kernel, stride, padding, bias } = layer;
+  const image = padded(before, layer, bench);
+  const starts = addresses(bench, before.channels * kernel ** 2);
+  let k = 0;
+  for (let c = 0; c < before.channels; c++) {
+    for (let dy = 0; dy < kernel; dy++) {
+      for (let dx = 0; dx < kernel; dx++) {
+        const part = (c * stride + (dy % stride)) * stride + (dx % stride);
+        const row = part * image.height + Math.floor(dy / stride);
+        starts[k++] = 4 * (row * image.width + Math.floor(dx / stride));
       }
     }
-    const band = after.all.subarray(top * width);
-    bench.multiply(weights, patches, band, multipleOf4(out), depth, count * width, height * width);
+  }
+  const reached = (n) => Math.floor((n + 2 * padding - kernel) / stride) + 1;
+  const after = maps(bench, out, reached(before.height), reached(before.width));
+  const made = product(bench, out, image.data, starts, after.height * image.width);
+  const to = after.data;
+  for (let c = 0, at = 0; c < out; c++) {
+    for (let y = 0; y < after.height; y++) {
+      const from = c * made.stride + y * image.width;
+      for (let x = 0; x < after.width; x++) to[at++] = made.data[from + x]; // what is right of them is of no use
+    }
   }
   if (bias) biased(after, bench);
   return after;
@@ -98,22 +120,22 @@ function conv(before, { out, kernel, stride, padding, reflect, bias }, bench) {
 /* nn.ConvTranspose2d as a product: each input pixel makes a patch, and where patches overlap they are summed. */
 function transposed(before, { out, kernel, stride, padding, bias }, bench) {
   const { channels, height, width } = before;
-  const depth = multipleOf4(out * kernel * kernel);
-  const patches = bench.space(depth * height * width);
-  bench.multiply(bench.take(depth * channels), before.data, patches, depth, channels, height * width);
+  const starts = addresses(bench, channels);
+  for (let c = 0; c < channels; c++) starts[c] = 4 * c * height * width;
+  const patches = product(bench, out * kernel ** 2, before.data, starts, height * width);
   const after = maps(bench, out, (height - 1) * stride + kernel - 2 * padding, (width - 1) * stride + kernel - 2 * padding);
   after.data.fill(0);
-  let at = 0;
+  let patch = 0;
   for (let c = 0; c < out; c++) {
     for (let dy = 0; dy < kernel; dy++) {
-      for (let dx = 0; dx < kernel; dx++) {
-        for (let y = 0; y < height; y++) {
+      for (let dx = 0; dx < kernel; dx++, patch += patches.stride) {
+        for (let y = 0, at = patch; y < height; y++) {
           const to = y * stride + dy - padding;
           const row = (c * after.height + to) * after.width;
           const seen = to >= 0 && to < after.height;
           for (let x = 0; x < width; x++, at++) {
             const column = x * stride + dx - padding;
-            if (seen && column >= 0 && column < after.width) after.data[row + column] += patches[at];
+            if (seen && column >= 0 && column < after.width) after.data[row + column] += patches.data[at];
           }
         }
       }
@@ -123,23 +145,32 @@ function transposed(before, { out, kernel, stride, padding, bias }, bench) {
   return after;
 }
 
+function average(plane) {
+  let sum = 0;
+  for (let i = 0; i < plane.length; i++) sum += plane[i];
+  return sum / plane.length;
+}
+
+function standardise(from, to) {
+  const mean = average(from);
+  let squares = 0;
+  for (let i = 0; i < from.length; i++) squares += (from[i] - mean) ** 2;
+  const scale = 1 / Math.sqrt(squares / from.length + EPSILON);
+  for (let i = 0; i < from.length; i++) to[i] = (from[i] - mean) * scale;
+}
+
 /* nn.InstanceNorm2d: each map to mean 0 and variance 1. */
 function instanceNorm(before, _, bench) {
   const after = alike(bench, before);
   const normed = planes(after);
-  planes(before).forEach((plane, c) => {
-    const mean = plane.reduce((sum, value) => sum + value, 0) / plane.length;
-    const variance = plane.reduce((sum, value) => sum + (value - mean) ** 2, 0) / plane.length;
-    const scale = 1 / Math.sqrt(variance + EPSILON);
-    for (let i = 0; i < plane.length; i++) normed[c][i] = (plane[i] - mean) * scale;
-  });
+  planes(before).forEach((plane, c) => standardise(plane, normed[c]));
   return after;
 }
 
 /* nn.PReLU with one slope for all maps, which is learnt. */
 function prelu(before, _, bench) {
   const [slope] = bench.take(1);
-  return pointwise((x) => (x > 0 ? x : slope * x))(before, null, bench);
+  return sloped(before, slope, bench);
 }
 
 /* The U-Net's dropout, which never stops: the mask is torch.rand(1, C, H, W) >= p. */
@@ -180,7 +211,7 @@ function upsample(before, { factor }, bench) {
 /* The mean of each map. */
 function mean(before, _, bench) {
   const after = maps(bench, before.channels, 1, 1);
-  planes(before).forEach((plane, c) => (after.data[c] = plane.reduce((sum, value) => sum + value, 0) / plane.length));
+  planes(before).forEach((plane, c) => (after.data[c] = average(plane)));
   return after;
 }
 
@@ -221,7 +252,7 @@ export const LAYERS = {
   concat,
   embed,
   keep: (before, _, bench) => (bench.kept.push(before), before),
-  relu: pointwise((x) => (x > 0 ? x : 0)),
-  leaky: pointwise((x, { slope }) => (x > 0 ? x : slope * x)),
-  tanh: pointwise(Math.tanh),
+  relu: (before, _, bench) => sloped(before, 0, bench),
+  leaky: (before, { slope }, bench) => sloped(before, slope, bench),
+  tanh,
 };
