@@ -53,6 +53,7 @@ def generator(
 
 def pix2pix(
     *,
+    net: nn.Module | None = None,
     base: int = 16,
     depth: int = 4,
     n_layers: int = 1,
@@ -66,6 +67,8 @@ def pix2pix(
 
     Parameters
     ----------
+    net : Module, optional
+        The generator, in place of the paper's U-Net.
     base, depth
         Of the generator, see :class:`~medgan_course.nets.unet.UNet`; the discriminator has the same base.
     n_layers
@@ -83,7 +86,7 @@ def pix2pix(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = generator(base=base, depth=depth, channels=channels, dim=dim)
+        net = net or generator(base=base, depth=depth, channels=channels, dim=dim)
         discriminator = PatchDiscriminator(sum(channels), base=base, n_layers=n_layers, dim=dim)
 
     def pair(batch: Paired, image: Tensor) -> Tensor:

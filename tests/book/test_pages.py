@@ -255,12 +255,14 @@ def test_search_finds_pages_from_a_folder(browser: Browser) -> None:
 
 def test_a_page_says_to_other_programs_what_it_is() -> None:
     html = built_book()
-    base = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]["html_baseurl"]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    base = config["sphinx"]["config"]["html_baseurl"]
     listed = set(re.findall(r"<loc>([^<]+)</loc>", (html / "sitemap.xml").read_text("utf-8")))
     for name in pages():
         text = (html / name).read_text("utf-8")
         assert f"{base}{name}" in listed
         assert f'<link rel="canonical" href="{base}{name}"' in text
+        assert f'<meta property="og:site_name" content="{config["title"]}"' in text
         assert re.search(r'<meta name="description" content="[^"]{15,}"', text), name
         picture = re.search(rf'<meta property="og:image" content="{re.escape(base)}([^"]+)"', text)
         assert picture

@@ -132,6 +132,9 @@ def test_the_experiment(monkeypatch, tmp_path):
     # Nobody but the oracle is given anyone in both contrasts.
     train, test = eight_heads("train"), eight_heads("test")
     assert isinstance(trained["pix2pix"].whole, Paired)
+    assert isinstance(trained["pix2pix, same G"].whole, Paired)
+    weights = card.parameters
+    assert weights["pix2pix, same G"]["G"] == weights["CycleGAN"]["G_ab"] != weights["pix2pix"]["G"]
     for arm in ("CycleGAN", "GAN only"):
         a, b = (
             {int(i) for image in images for i in (train.contrast(name) == image).flatten(1).all(1).nonzero()}

@@ -65,6 +65,15 @@ def test_chance_enters_by_dropout():
     assert not torch.equal(net(STREAM[0].source), net(STREAM[0].source))
 
 
+def test_any_network_may_be_the_generator():
+    net = torch.nn.Conv2d(1, 1, 1)
+    game = system.pix2pix(net=net, base=2)
+    before = net.weight.detach().clone()
+    game.play([STREAM[0]])
+    assert game["G"] is net
+    assert not torch.equal(net.weight, before)
+
+
 def test_the_papers_optimiser():
     for player in small().players.values():
         assert player.optimiser.defaults["lr"] == 2e-4
