@@ -1,7 +1,9 @@
 """Pages that load little, keep still while they load, and can be read aloud.
 
-Runs when Sphinx has written all pages. What the theme ships and no page uses is left out: style rules, icons,
-source maps. What notebooks drew becomes WebP, pixel for pixel, and every picture's size stands in its page.
+Runs when Sphinx has written all pages. What the theme ships and no page uses is left out: style rules, the
+font of its icons, source maps. Icons are drawn into the page: in a style sheet each is a document of its own
+to the browser, and together they are a good part of the first paint. What notebooks drew becomes WebP, pixel
+for pixel, and every picture's size stands in its page.
 """
 
 import re
@@ -18,8 +20,26 @@ from tinycss2.ast import AtRule, Node, QualifiedRule
 
 UNUSED = ("_static/**/*.map", "_static/scripts/*", "_static/vendor/fontawesome/**/*")
 PRUNED = ("styles/*.css", "sphinx-design.min.css", "mystnb.*.css", "basic.css", "pygments.css")
+# Paths of lines two wide, on 24 by 24.
+ICONS = {
+    "angle-left": '<path d="m15 5-7 7 7 7"/>',
+    "angle-right": '<path d="m9 5 7 7-7 7"/>',
+    "bars": '<path d="M4 6h16M4 12h16M4 18h16"/>',
+    "chevron-down": '<path d="m6 9 6 6 6-6"/>',
+    "circle-half-stroke": '<path d="M12 4a8 8 0 1 0 .1 0"/>'
+    '<path fill="currentColor" d="M12 4a8 8 0 0 1 0 16z"/>',
+    "download": '<path d="M12 4v11M7 11l5 5 5-5M4 20h16"/>',
+    "github": '<path d="M8 5 3 12l5 7M16 5l5 7-5 7M13.5 4l-3 16"/>',
+    "list": '<path d="M9 6h11M9 12h11M9 18h11M4 6h.1M4 12h.1M4 18h.1"/>',
+    "magnifying-glass": '<path d="M10.5 4a6.5 6.5 0 1 0 .1 0M15.5 15.5 20 20"/>',
+    "moon": '<path d="M20 14.5A8 8 0 1 1 9.5 4a6.5 6.5 0 0 0 10.5 10.5z"/>',
+    "print": '<path d="M7 9V4h10v5M7 17H4V9h16v8h-3M7 14h10v6H7z"/>',
+    "sun": '<path d="M12 8a4 4 0 1 0 .1 0M12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M17.6 17.6 19 19'
+    'M5 19l1.4-1.4M17.6 6.4 19 5"/>',
+}
 HASH = 64  # letters in the name of a picture that a notebook drew
 _NAME = re.compile(r"[\w-]+")
+_ICON = re.compile(r'(<(i|span) class="(?:[^"]* )?fa-(?:solid|brands) +fa-([\w-]+)[^>]*>)(?=</\2>)')
 
 
 def pruned(css: str, words: set[str]) -> str:
@@ -98,6 +118,13 @@ def _signature(found: re.Match[str]) -> str:
     return re.sub(r'(<a class="reference internal" href="[^"]*") title="[^"]*"', r"\1", plain)
 
 
+def drawn(page: str) -> str:
+    """Return a page's HTML with its icons in it."""
+    return _ICON.sub(
+        lambda found: f'{found[1]}<svg viewBox="0 0 24 24" aria-hidden="true">{ICONS[found[3]]}</svg>', page
+    )
+
+
 def named(page: str) -> str:
     """Return a page's HTML in which what the theme forgot has a name for those who listen."""
     page = re.sub(
@@ -136,8 +163,9 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
         for path in html.glob(pattern):
             if path.is_file():
                 path.unlink()
-    drawn = [path for path in (html / "_images").glob("*.png") if len(path.stem) == HASH]
-    for path in drawn:
+    for path in (html / "_images").glob("*.png"):
+        if len(path.stem) != HASH:
+            continue
         Image.open(path).save(path.with_suffix(".webp"), lossless=True)
         path.unlink()
     words = {word for path in html.glob("_static/**/*.js") for word in _NAME.findall(_text(path))}
@@ -145,7 +173,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
         page = path.read_text("utf-8")
         for name in set(re.findall(rf"_images/(\w{{{HASH}}})\.png", page)):
             page = page.replace(f"_images/{name}.png", f"_images/{name}.webp")
-        path.write_text(page := named(still(page, path.parent)), "utf-8")
+        path.write_text(page := drawn(named(still(page, path.parent))), "utf-8")
         words.update(
             word for names in re.findall(r'\b(?:class|id)="([^"]*)"', page) for word in names.split()
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from slim import named, pruned, still
+from slim import ICONS, drawn, named, pruned, still
 
 
 @pytest.fixture
@@ -89,3 +89,27 @@ def test_roles_that_are_no_more_and_headings_of_nothing_go() -> None:
 def test_an_aside_is_a_note_and_no_landmark() -> None:
     aside = '<aside class="margin sidebar">\n<p class="sidebar-title"></p>\n<p>Elsewhere.</p></aside>'
     assert named(aside) == '<aside class="margin" role="note">\n<p>Elsewhere.</p></aside>'
+
+
+@pytest.mark.parametrize("name", ICONS)
+def test_icons_are_drawn_where_the_theme_has_a_letter(name: str) -> None:
+    for tag, more in (("i", ""), ("span", ' data-mode="auto" title="As the system"')):
+        for head in (
+            f'{tag} class="fa-solid fa-{name}"',
+            f'{tag} class="theme-switch fa-brands   fa-{name}  fa-lg"',
+        ):
+            page = drawn(f"<b><{head}{more}></{tag}></b>")
+            shape = f'<svg viewBox="0 0 24 24" aria-hidden="true">{ICONS[name]}</svg>'
+            assert page == f"<b><{head}{more}>{shape}</{tag}></b>"
+
+
+def test_what_is_no_icon_is_left_alone() -> None:
+    page = (
+        '<i class="fallen fa-x"></i><span class="fa-solid fa-bars">text</span><em class="fa-solid fa-bars">'
+    )
+    assert drawn(page) == page
+
+
+def test_an_icon_that_nobody_has_drawn_stops_the_build() -> None:
+    with pytest.raises(KeyError, match="unicorn"):
+        drawn('<i class="fa-solid fa-unicorn"></i>')
