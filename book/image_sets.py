@@ -188,7 +188,7 @@ def _table() -> Iterator[str]:
         sides = ", ".join(map(str, card.files)) or "any"
         cells = (
             f"{sum(card.images.values()):,}",
-            sides + (" (3-D)" if card.dim == 3 else ""),
+            sides + (" (3\N{NON-BREAKING HYPHEN}D)" if card.dim == 3 else ""),
             card.licence.partition(" (")[0],
             "computed" if not card.files else "fetched" if command.fetchable(card) else "by hand",
         )

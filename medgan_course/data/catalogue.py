@@ -37,7 +37,7 @@ class File:
     side : int
         Side in pixels of the images in it, made square; smaller ones are averaged from these.
     md5, url : str or None
-        Checksum and address of the official file; None for a set that is not published as such a file.
+        Of the official file; None for a set that is not published as such a file.
     """
 
     name: str
@@ -52,10 +52,14 @@ class Card:
 
     Attributes
     ----------
-    name, title : str
-        What :func:`medgan_course.data.load` takes, and what a text calls the set.
-    modality, organ, task : str
-        What the images show, and what the labels are for.
+    name : str
+        What :func:`medgan_course.data.load` takes.
+    title : str
+        What a text calls the set.
+    modality, organ : str
+        What the images show.
+    task : str
+        What the labels are for.
     class_names : tuple of str
         Name of label 0, 1, ...
     dim : int
@@ -89,12 +93,20 @@ class Card:
         function may follow after a dot.
     knobs : dict of str to value
         What that function is given besides labels, size and seed.
-    licence, source, homepage : str
-        Terms, origin and address of the set.
-    citation, faults : tuple of str
-        Papers to cite; known defects of the set.
-    intended, unsuitable : str
-        What the set is good for, and what it must not be used for.
+    licence : str
+        Terms of the set.
+    source : str
+        Where the images come from.
+    homepage : str
+        Address of the set.
+    citation : tuple of str
+        Papers to cite.
+    faults : tuple of str
+        Known defects of the set.
+    intended : str
+        What the set is good for.
+    unsuitable : str
+        What it must not be used for.
     """
 
     name: str
@@ -162,7 +174,7 @@ class Card:
 
     @property
     def rows(self) -> dict[str, str | list[str]]:
-        """What the card says, title by title: a sentence, or several."""
+        """What the card says, under its titles, as a sentence or several."""
         splits = ", ".join(f"{split} {n:,}" for split, n in self.images.items())
         sizes = " or ".join(map(self.sides, self.files)) or f"{self.sides('n')} for any n"
         labels = ", ".join(f"{label} {name}" for label, name in enumerate(self.class_names))

@@ -34,7 +34,7 @@ from torch import Tensor
 from medgan_course.errors import CourseError
 
 Outcome = Mapping[str, Tensor]
-"""What an arm leaves behind for one seed: tensors whose first axis counts the scored items."""
+"""Tensors that an arm leaves behind for one seed; their first axis counts the scored items."""
 
 MIN_SEEDS = 3
 RESAMPLES = 400  # of the items, each with SEED_DRAWS resamples of the seeds

@@ -269,7 +269,7 @@ class Game:
 
     @property
     def batches_per_step(self) -> int:
-        """How many batches :meth:`play` takes: as many as the most repeated turn."""
+        """How many batches :meth:`play` takes, as many as the most repeated turn."""
         return max((turn.times for turn in self.turns), default=1)
 
     def _player(self, name: str) -> Player:

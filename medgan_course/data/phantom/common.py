@@ -123,7 +123,7 @@ class Phantoms:
 
     @property
     def label_map(self) -> Tensor:
-        """The tissue with the largest share, int64 ``(N, *space)``: a position in ``tissue_names``."""
+        """Position in ``tissue_names`` of the tissue with the largest share, int64 ``(N, *space)``."""
         return self.tissues.argmax(dim=1)
 
     def share(self, *names: str) -> Tensor:
