@@ -9,9 +9,10 @@ import ast
 import base64
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import torch
 from chapter_text import Piece, pieces
@@ -23,6 +24,7 @@ from torch import nn
 from medgan_course import data, pretrained, systems
 from medgan_course.data.kspace import kspace_crop, zero_fill
 from medgan_course.experiments.card import ResultsCard, table
+from medgan_course.experiments.claim import thresholds
 from medgan_course.experiments.runner import titles
 from medgan_course.nets.dcgan import Generator
 from medgan_course.systems import conditional_gan, cyclegan, pix2pix, srgan, ssgan
@@ -53,7 +55,8 @@ def taught(name: str, title: str, key: str, found: list[Piece]) -> Piece | None:
     """Return the piece of a chapter where a system is explained, or None if it is in none.
 
     That is the first one below a heading that names it; else, in the first chapter that imports it, the first
-    piece that cites its paper, ``key`` in the bibliography, or else that uses it or shows its file.
+    piece that cites its paper, ``key`` in the bibliography, or else that uses it or shows its file; else the
+    first one that reads its card.
     """
     named = re.compile(rf"(?<![\w-]){re.escape(_short(title))}s?(?![\w-])", re.IGNORECASE)
     for piece in found:
@@ -69,7 +72,8 @@ def taught(name: str, title: str, key: str, found: list[Piece]) -> Piece | None:
             after = inside[first + 1 :]
             by = (piece for sign in (cites, uses) for piece in after if sign.search(piece.text))
             return next(by, inside[first])
-    return None
+    card = re.compile(rf"\"{name}-\w+\.json\"")
+    return next((piece for piece in found if piece.code and card.search(piece.text)), None)
 
 
 def _generated(stem: str, images: torch.Tensor) -> tuple[torch.Tensor, str]:
@@ -196,9 +200,33 @@ def _entry(name: str, title: str, cards: list[ResultsCard], piece: Piece | None,
             _, metric, compared, outcome, margin, verdict, profile, data = row
             yield f"- {VERDICTS[verdict]} {claim['statement']}\\"
             numbers = outcome.replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
-            yield f"  {metric}, {compared}: **{numbers}**, claimed: {margin}. {profile}; {data}.\n"
+            yield f"  {metric}, {compared}: **{numbers}**, claimed: {margin}. {profile}; {data}."
+            yield f"  {outcome_drawn(claim)}\n"
     if not cards:
         yield f"No card yet: `medgan run {name}`.\n"
+
+
+def outcome_drawn(claim: Mapping[str, Any]) -> str:
+    """Return a claim's outcome as SVG: the side that was claimed, the interval, and the seeds.
+
+    What it shows stands in words beside it.
+    """
+    margin, wrong = thresholds(claim["kind"], claim["better"], claim["margin"], claim["fails"])
+    low, high = claim["interval"]
+    ends = [margin, wrong, low, high, *claim["quantities"]]
+    least, span = min(ends), max(ends) - min(ends) or 1
+
+    def at(value: float) -> float:
+        return round(10 + 220 * (value - least) / span, 1)
+
+    start, end = (at(margin), 240) if claim["better"] == "higher" else (0, at(margin))
+    beyond = f'<path class="wrong" d="M{at(wrong)} 0v20"/>' if wrong != margin else ""
+    seeds = "".join(f'<circle cx="{at(each)}" cy="10" r="3"/>' for each in claim["quantities"])
+    return (
+        '<svg class="claim" viewBox="0 0 240 20" aria-hidden="true">'
+        f'<rect x="{start}" width="{end - start:g}" height="20"/><path d="M{at(margin)} 0v20"/>{beyond}'
+        f'<path class="interval" d="M{at(low)} 10H{at(high)}"/>{seeds}</svg>'
+    )
 
 
 def _figure(images: torch.Tensor, what: str) -> Iterator[str]:

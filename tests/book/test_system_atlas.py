@@ -1,6 +1,7 @@
 """Every system is in the atlas with its paper, its verdicts, and the section that explains it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,23 @@ def test_where_its_paper_is_cited_a_system_is_introduced() -> None:
 
 
 def test_the_systems_of_the_chapters_are_found_in_them(atlas: str) -> None:
-    home = {"gan": 2, "vae": 2, "dcgan": 4, "conditional_gan": 5, "pix2pix": 5, "srgan": 7, "ssgan": 8}
-    for name, number in home.items():
-        assert f"Taught in [chapter {number}, " in entry(atlas, name)
+    home = {
+        2: ["gan", "vae"],
+        4: ["dcgan", "wgan", "wgan_gp", "lsgan"],
+        5: ["infogan", "spade", "conditional_gan", "acgan", "pix2pix"],
+        6: ["cyclegan"],
+        7: ["vdsr", "edsr", "srgan"],
+        8: ["ssgan", "triple_gan"],
+    }
+    for number, names in home.items():
+        for name in names:
+            assert f"Taught in [chapter {number}, " in entry(atlas, name), name
+
+
+def test_a_system_that_nobody_imports_is_taught_where_its_card_is_read() -> None:
+    read = piece("Stakes", 'ResultsCard.read(folder() / "wgan-cpu.json")', code=True)
+    found = [piece("Before", "`wgan-cpu.json`"), piece("Other", '"wgan_gp-cpu.json"', code=True), read]
+    assert system_atlas.taught("wgan", "S04, WGAN (Arjovsky 2017)", "", found) == read
 
 
 @pytest.fixture
@@ -113,6 +128,44 @@ def test_verdicts_are_those_of_the_cards_in_words(root: Path) -> None:
         numbers = [f"{value:.3g}".replace("-", "−") for value in (claim["mean"], *claim["interval"])]
         assert "**{}\N{NO-BREAK SPACE}[{},\N{NO-BREAK SPACE}{}]**".format(*numbers) in text
     assert "1 supported, 2 not shown at this scale |" in page
+
+
+@pytest.mark.parametrize(
+    ("better", "kind", "margin", "side"),
+    [
+        ("higher", "difference", 2.0, (120, 120)),  # x = 10 + 220 (2 - 0) / 4
+        ("lower", "difference", -2.0, (0, 120)),  # below 2: by -2 or more
+        ("lower", "value", 2.0, (0, 120)),
+    ],
+)
+def test_an_outcome_is_drawn_to_scale(
+    better: str, kind: str, margin: float, side: tuple[float, float]
+) -> None:
+    claim = {
+        "kind": kind,
+        "better": better,
+        "margin": margin,
+        "fails": None,
+        "interval": [1.0, 3.0],
+        "quantities": [0.0, 2.0, 4.0],
+    }
+    text = system_atlas.outcome_drawn(claim)
+    rect = re.search(r'<rect x="([\d.]+)" width="([\d.]+)"', text)
+    assert rect
+    assert (float(rect[1]), float(rect[2])) == side
+    assert 'd="M65.0 10H175.0"' in text
+    assert re.findall(r'cx="([\d.]+)"', text) == ["10.0", "120.0", "230.0"]
+
+
+def test_what_contradicts_a_claim_is_drawn_where_it_is_not_its_margin() -> None:
+    claim = {"kind": "value", "better": "lower", "margin": 1, "interval": [0, 1], "quantities": [0, 1, 4]}
+    assert "wrong" not in system_atlas.outcome_drawn(claim | {"fails": None})
+    assert '<path class="wrong" d="M120.0 0v20"/>' in system_atlas.outcome_drawn(claim | {"fails": 2})
+
+
+def test_an_outcome_without_any_spread_is_drawn() -> None:
+    claim = {"kind": "value", "better": "lower", "margin": 1, "fails": None}
+    assert "nan" not in system_atlas.outcome_drawn(claim | {"interval": [1, 1], "quantities": [1, 1, 1]})
 
 
 def test_every_committed_card_is_shown(atlas: str) -> None:
