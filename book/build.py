@@ -3,10 +3,11 @@
     python book/build.py            # MEDGAN_PROFILE, or cpu, to _build/cpu/html
 
 Nothing is rendered unless every notebook ran, and the last complete book stays in place until a new one is
-complete.
+complete, or for good if nothing has changed since.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -14,12 +15,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from execute import Page, Place, execute_changed
+from execute import Page, Place, execute_changed, stamp
 from jupyter_book.sphinx import build_sphinx
 from slides import write as write_slides
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from medgan_course.budgets import profile
+from medgan_course.data.files import folders, roots
 from medgan_course.errors import CourseError
 
 SURROGATE = re.compile(r'class="[^"]*\bsurrogate-data\b')
@@ -44,7 +46,11 @@ def build(place: Place) -> int:
         return 1
     write_timings(pages, place)
 
-    unfinished, html = place.build / "html.partial", place.build / "html"
+    unfinished, html, kept = (place.build / name for name in ("html.partial", "html", "rendered"))
+    now = state(place)
+    if html.is_dir() and kept.is_file() and kept.read_text(encoding="utf-8") == now:
+        summarise(pages, html)
+        return 0
     shutil.rmtree(unfinished, ignore_errors=True)
     if render(place, unfinished):
         print("\nThe book was not built: correct what the warnings above name.", file=sys.stderr)
@@ -53,6 +59,7 @@ def build(place: Place) -> int:
     mark_surrogates(unfinished)
     shutil.rmtree(html, ignore_errors=True)
     os.replace(unfinished, html)
+    kept.write_text(now, encoding="utf-8")
     summarise(pages, html)
     return 0
 
@@ -61,6 +68,28 @@ def notebooks(root: Path) -> list[str]:
     """Return the notebooks of ``_toc.yml``, relative to ``root``."""
     names = (f"{name.removesuffix('.ipynb')}.ipynb" for name in parse_toc_yaml(root / "_toc.yml"))
     return [name for name in names if (root / name).is_file()]
+
+
+def state(place: Place) -> str:
+    """Return a digest of all that pages are rendered from: the repository, outputs, images and Python.
+
+    Files count by size and time of change: if one was only touched, the pages are rendered again.
+    """
+    made = {place.root / name for name in (".coverage", ".git", "_build", "book/data", "runs")}
+    given = [place.build / "deps", *(folder for root, _ in roots() for folder in folders(root))]
+    found = [path for folder in given if folder.is_dir() for path in folder.rglob("*")]
+    for folder, inside, names in os.walk(place.root):
+        paths = [Path(folder, name) for name in inside]
+        inside[:] = [
+            path.name
+            for path in paths
+            if path not in made
+            and not path.name.endswith(("_cache", "__pycache__"))
+            and not (path / "pyvenv.cfg").is_file()
+        ]
+        found += [Path(folder, name) for name in names]
+    files = sorted((str(path), stamp(str(path))) for path in set(found) - made)
+    return hashlib.sha256(repr((sys.version, sys.prefix, files)).encode()).hexdigest()
 
 
 def render(place: Place, html: Path) -> int:

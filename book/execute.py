@@ -206,19 +206,20 @@ def _data_root() -> str:
 def _dependencies(log: Path) -> list[tuple[str, str, str]]:
     """Return ``(what, path, contents)`` of everything in the log, to compare with later contents."""
     last, written = {}, set()
-    for what, path, stamp in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
+    for what, path, seen in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
         if what == "write":
             written.add(path)
         else:
-            last[what, path] = stamp
+            last[what, path] = seen
     return [
         # Changed by somebody else after the notebook read it: the next build must execute it again.
-        (what, path, "another" if stamp != _stamp(path) and path not in written else _contents(what, path))
-        for (what, path), stamp in last.items()
+        (what, path, "another" if seen != stamp(path) and path not in written else _contents(what, path))
+        for (what, path), seen in last.items()
     ]
 
 
-def _stamp(path: str) -> list[int] | None:
+def stamp(path: str) -> list[int] | None:
+    """Return when a file was changed and its size, or None if it is none."""
     if not os.path.isfile(path):
         return None
     status = os.stat(path)
@@ -229,8 +230,8 @@ def _contents(what: str, path: str) -> str:
     """Return the hash of a file, the names in a folder that was listed, or else whether there is anything."""
     if os.path.isdir(path):
         return "/".join(sorted(set(os.listdir(path)) - {"__pycache__"})) if what == "list" else "a folder"
-    stamp = _stamp(path)
-    return _sha256(path, *stamp) if stamp else "absent"
+    seen = stamp(path)
+    return _sha256(path, *seen) if seen else "absent"
 
 
 @cache

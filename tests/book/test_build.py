@@ -1,5 +1,6 @@
 """Around the rendering: which notebooks run, what a failed build leaves, how a surrogate page is marked."""
 
+import shutil
 from pathlib import Path
 
 import build
@@ -51,6 +52,53 @@ def test_book_is_replaced_only_by_one_without_warnings(
     monkeypatch.setattr(build, "render", render)
     assert build.build(place) == status
     assert (place.build / "html" / "index.html").read_text() == text
+
+
+def test_pages_are_rendered_again_only_if_something_has_changed(
+    place: Place, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path_factory.mktemp("images")
+    monkeypatch.setenv("MEDGAN_DATA", str(images))
+    monkeypatch.setattr(build, "execute_changed", lambda *_: [])
+    html, record = place.build / "html", place.build / "deps" / "chapters" / "one.ipynb.json"
+    (place.root / "book" / "data").mkdir(parents=True)
+    rendered = []
+
+    def render(_: Place, unfinished: Path) -> int:
+        rendered.append(unfinished)
+        unfinished.mkdir()
+        (unfinished / "index.html").touch()
+        (place.root / "book" / "data" / "made.md").write_text(f"by rendering number {len(rendered)}")
+        return 0
+
+    def change(path: Path, text: str = "changed") -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    monkeypatch.setattr(build, "render", render)
+    for number, changed in enumerate(
+        (
+            lambda: None,  # the book of the fixture is of unknown origin
+            lambda: change(place.root / "welcome.md"),
+            lambda: change(place.root / "book" / "new.css"),
+            lambda: (place.root / "book" / "new.css").unlink(),
+            lambda: change(place.root / "results" / "x-cpu.json"),
+            lambda: change(record),
+            lambda: change(images / "medmnist" / "x.npz"),
+            lambda: shutil.rmtree(html),
+            lambda: monkeypatch.delenv("MEDGAN_DATA"),
+        ),
+        start=1,
+    ):
+        changed()
+        for _ in range(2):
+            assert build.build(place) == 0
+            assert len(rendered) == number
+    change(place.root / "welcome.md", "wrong")
+    monkeypatch.setattr(build, "render", lambda *_: rendered.append(html) or 1)
+    for _ in range(2):  # what failed is tried again
+        assert build.build(place) == 1
+    assert len(rendered) == number + 2
 
 
 def test_banner_stands_first_on_surrogate_pages_only(tmp_path: Path) -> None:
