@@ -71,7 +71,7 @@ def test_the_systems_of_the_chapters_are_found_in_them(atlas: str) -> None:
 
 def test_a_system_that_nobody_imports_is_taught_where_its_card_is_read() -> None:
     read = piece("Stakes", 'ResultsCard.read(folder() / "wgan-cpu.json")', code=True)
-    found = [piece("Before", "`wgan-cpu.json`"), piece("Other", '"wgan_gp-cpu.json"', code=True), read]
+    found = [piece("Before", '"wgan-cpu.json"'), piece("Other", '"wgan_gp-cpu.json"', code=True), read]
     assert system_atlas.taught("wgan", "S04, WGAN (Arjovsky 2017)", "", found) == read
 
 
