@@ -57,6 +57,7 @@ def build(place: Place) -> int:
         return 1
     write_slides(place, unfinished)
     mark_surrogates(unfinished)
+    kept.unlink(missing_ok=True)  # whoever is stopped here renders again
     shutil.rmtree(html, ignore_errors=True)
     os.replace(unfinished, html)
     kept.write_text(now, encoding="utf-8")

@@ -57,7 +57,7 @@ class Domain:
 
     @property
     def references(self) -> Mapping[str, Arm]:
-        """Two arms that train nothing, of pixels drawn one by one and of real images of the training set."""
+        """Arms that train nothing and give pixels drawn one by one, or real images of the training set."""
         return {"mean image and noise": self._noise, "real images": self._real}
 
     def _noise(self, run: Run) -> Outcome:
