@@ -15,6 +15,7 @@ asks for texture. Chance enters by dropout in the U-Net, in training and at test
 At 256 px the paper has ``base=64, depth=8, n_layers=3``; at 64 px a patch of 16 px is a quarter of the side.
 """
 
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -30,7 +31,8 @@ from medgan_course.metrics.fidelity import psnr
 from medgan_course.metrics.spectrum import fine_spectrum
 from medgan_course.nets.patch import PatchDiscriminator
 from medgan_course.nets.unet import UNet
-from medgan_course.train import Game, Turn
+from medgan_course.train import Game, Player, Turn
+from medgan_course.train.game import dcgan_adam
 
 T = TypeVar("T", bound=tuple[Tensor, ...])
 
@@ -61,6 +63,7 @@ def pix2pix(
     dim: int = 2,
     weight: float = 100.0,
     loss: Adversarial | None = NonSaturating,
+    lr: tuple[float, float] = (2e-4, 2e-4),
     seed: int = 0,
 ) -> Game:
     r"""Return the game of the paper, on batches :class:`~medgan_course.data.batches.Paired`.
@@ -81,6 +84,8 @@ def pix2pix(
         :math:`\lambda`.
     loss : Adversarial or None
         The adversarial loss; None trains the generator on L1 alone, without an opponent.
+    lr : (float, float)
+        Learning rates of generator and discriminator.
     seed : int
         Seed of the initial weights.
     """
@@ -88,6 +93,11 @@ def pix2pix(
         torch.manual_seed(seed)
         net = net or generator(base=base, depth=depth, channels=channels, dim=dim)
         discriminator = PatchDiscriminator(sum(channels), base=base, n_layers=n_layers, dim=dim)
+
+    g, d = (
+        Player(player, optimiser=partial(dcgan_adam, lr=rate))
+        for player, rate in zip((net, discriminator), lr, strict=True)
+    )
 
     def pair(batch: Paired, image: Tensor) -> Tensor:
         return torch.cat([batch.source, image], 1)
@@ -100,7 +110,7 @@ def pix2pix(
         def cost(game: Game, batch: Paired) -> dict[str, Tensor]:
             return fidelity(batch, game["G"](batch.source))
 
-        return Game(players={"G": net}, turns=[Turn("G", cost)])
+        return Game(players={"G": g}, turns=[Turn("G", cost)])
 
     def discriminator_cost(game: Game, batch: Paired) -> dict[str, Tensor]:
         real, fake = pair(batch, batch.target), pair(batch, game.kept["fake"])
@@ -113,7 +123,7 @@ def pix2pix(
         return loss.g_loss(fake=game["D"](pair(batch, fake))) | fidelity(batch, fake)
 
     return Game(
-        players={"G": net, "D": discriminator},
+        players={"G": g, "D": d},
         # The public code lets D move first. Here G does, so that its images are made once a step, for both.
         turns=[Turn("G", generator_cost), Turn("D", discriminator_cost)],
     )

@@ -41,7 +41,7 @@ from medgan_course.metrics.classification import macro_auc
 from medgan_course.nets.dcgan import Generator, Trunk
 from medgan_course.nets.heads import Heads
 from medgan_course.train import Game, Player, Turn
-from medgan_course.train.game import Cost
+from medgan_course.train.game import Cost, dcgan_adam
 
 
 def budget() -> Budget:
@@ -55,7 +55,7 @@ def budget() -> Budget:
 
 def adam(parameters: Iterable[nn.Parameter]) -> Adam:
     """Adam with learning rate 3e-4 and betas (0.5, 0.999), as in the authors' code for CIFAR-10."""
-    return Adam(parameters, lr=3e-4, betas=(0.5, 0.999), fused=True)
+    return dcgan_adam(parameters, lr=3e-4)
 
 
 def classifier(size: int, n_classes: int, base: int = 32, channels: int = 1) -> Heads:

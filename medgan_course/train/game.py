@@ -24,9 +24,9 @@ from medgan_course.train import processes
 Cost = Callable[["Game", Any], dict[str, Tensor]]
 
 
-def dcgan_adam(parameters: Iterable[nn.Parameter]) -> Adam:
-    """Adam with learning rate 2e-4 and betas (0.5, 0.999), the setting of Radford et al. (2016)."""
-    return Adam(parameters, lr=2e-4, betas=(0.5, 0.999), fused=True)
+def dcgan_adam(parameters: Iterable[nn.Parameter], lr: float = 2e-4) -> Adam:
+    """Adam with betas (0.5, 0.999) and, unless told otherwise, learning rate 2e-4: Radford et al. (2016)."""
+    return Adam(parameters, lr=lr, betas=(0.5, 0.999), fused=True)
 
 
 class Player:

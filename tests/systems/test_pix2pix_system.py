@@ -80,6 +80,14 @@ def test_the_papers_optimiser():
         assert player.optimiser.defaults["betas"] == (0.5, 0.999)
 
 
+def test_each_player_learns_at_its_own_rate():
+    rates = {"G": 1e-3, "D": 5e-4}
+    both = system.pix2pix(base=2, depth=2, lr=(1e-3, 5e-4))
+    assert {name: player.optimiser.defaults["lr"] for name, player in both.players.items()} == rates
+    alone = system.pix2pix(base=2, depth=2, lr=(1e-3, 5e-4), loss=None)
+    assert [player.optimiser.defaults["lr"] for player in alone.players.values()] == [1e-3]
+
+
 def test_volumes_and_several_channels():
     game = system.pix2pix(base=2, depth=2, channels=(2, 1), dim=3)
     volumes = Paired(torch.rand(2, 2, 8, 8, 8), torch.rand(2, 1, 8, 8, 8))
