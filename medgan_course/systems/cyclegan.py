@@ -20,7 +20,7 @@ At 48 px and 1 500 steps :math:`\lambda=3` and a learning rate of 5e-4 work. The
 (``n_layers=1``) tells real MR from generated hardly better than a coin; 34 px do.
 """
 
-from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ from medgan_course.nets.patch import PatchDiscriminator
 from medgan_course.nets.resnet import ResNetGenerator
 from medgan_course.systems.pix2pix import mirrored, pix2pix, translated
 from medgan_course.train import Game, Player, Turn
-from medgan_course.train.game import linear_decay
+from medgan_course.train.game import dcgan_adam, linear_decay
 
 
 def budget() -> Budget:
@@ -116,12 +116,9 @@ def cyclegan(
         discriminators = [PatchDiscriminator(c, base=base, n_layers=n_layers, dim=dim) for c in channels]
 
     def player(net: nn.Module, replay: int | None = None) -> Player:
-        def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-            return torch.optim.Adam(parameters, lr=lr, betas=(0.5, 0.999), fused=True)
-
         return Player(
             net,
-            optimiser=adam,
+            optimiser=partial(dcgan_adam, lr=lr),
             schedule=linear_decay(steps // 2, steps),
             replay=replay,
             ema=ema if replay else None,
@@ -165,13 +162,15 @@ def cyclegan(
 def experiment(budget: Budget, *, dataset: str = "head2d", a: str = "t1", b: str = "t2") -> Experiment:
     """Compare, on pairs that no arm but pix2pix was given, with that oracle and with doing nothing.
 
-    The oracle plays twice: with its paper's U-Net, and with the network that CycleGAN has.
+    The oracle plays twice: with its paper's U-Net, and with the network that CycleGAN has. All learn at one
+    rate, so that what is compared is what they are told.
     """
     train, test = (data.load(dataset, size=budget.size, split=split) for split in ("train", "test"))
     pairs = Paired(*(images[: budget.n_score] for images in test.paired(a, b)))
     if test.mask is None:
         raise CourseError(f"The lesions of {dataset} are not drawn: take head2d or openms.")
     lesions = test.mask[: budget.n_score]
+    lr = 5e-4
 
     def outcome(images: Tensor) -> Outcome:
         error = (images - pairs.target).abs() * lesions
@@ -191,7 +190,7 @@ def experiment(budget: Budget, *, dataset: str = "head2d", a: str = "t1", b: str
             base=budget.base,
             n_layers=2,
             cycle_weight=cycle_weight,
-            lr=5e-4,
+            lr=lr,
             seed=run.seed,
         )
         stream = Stream(train.unpaired(a, b), budget.batch_size, seed=run.seed, apart=True)
@@ -199,7 +198,7 @@ def experiment(budget: Budget, *, dataset: str = "head2d", a: str = "t1", b: str
         return outcome(translated(game.averaged("G_ab"), pairs.source))
 
     def oracle(run: Run, net: nn.Module | None = None) -> Outcome:
-        game = pix2pix(net=net, base=budget.base, seed=run.seed)
+        game = pix2pix(net=net, base=budget.base, lr=(lr, lr), seed=run.seed)
         run.fit(game, Stream(train.paired(a, b), budget.batch_size, seed=run.seed), budget.steps)
         return outcome(translated(game.averaged("G"), pairs.source, seed=run.seed))
 

@@ -135,6 +135,9 @@ def test_the_experiment(monkeypatch, tmp_path):
     assert isinstance(trained["pix2pix, same G"].whole, Paired)
     weights = card.parameters
     assert weights["pix2pix, same G"]["G"] == weights["CycleGAN"]["G_ab"] != weights["pix2pix"]["G"]
+    # A favourite with a rate of its own would be compared with a baseline that nobody tuned.
+    players = [player for each in trained.values() for player in each.game.players.values()]
+    assert len({player.optimiser.defaults["lr"] for player in players}) == 1
     for arm in ("CycleGAN", "GAN only"):
         a, b = (
             {int(i) for image in images for i in (train.contrast(name) == image).flatten(1).all(1).nonzero()}
