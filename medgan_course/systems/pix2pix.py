@@ -95,8 +95,8 @@ def pix2pix(
         discriminator = PatchDiscriminator(sum(channels), base=base, n_layers=n_layers, dim=dim)
 
     g, d = (
-        Player(player, optimiser=partial(dcgan_adam, lr=rate))
-        for player, rate in zip((net, discriminator), lr, strict=True)
+        Player(module, optimiser=partial(dcgan_adam, lr=rate))
+        for module, rate in zip((net, discriminator), lr, strict=True)
     )
 
     def pair(batch: Paired, image: Tensor) -> Tensor:
