@@ -171,14 +171,15 @@ def _heading(title: str) -> str:
 def _table(
     every: dict[str, str], cards: dict[str, list[ResultsCard]], sections: dict[str, Piece | None]
 ) -> Iterator[str]:
-    yield "| system | chapter | claims |"
-    yield "|---|---|---|"
+    yield ":::{list-table}\n:header-rows: 1\n:widths: 34 24 42\n"
+    yield "* - system\n  - chapter\n  - claims"
     for name, title in every.items():
         verdicts = [claim["verdict"] for card in cards[name] for claim in card.claims]
         counted = ", ".join(f"{verdicts.count(each)} {each}" for each in VERDICTS if each in verdicts)
         piece = sections[name]
         chapter = f"[{piece.number}]({piece.address})" if piece else "–"
-        yield f"| {{ref}}`{_heading(title)} <system-{name}>` | {chapter} | {counted or 'no card yet'} |"
+        yield f"* - {{ref}}`{_heading(title)} <system-{name}>`\n  - {chapter}\n  - {counted or 'no card yet'}"
+    yield ":::"
 
 
 def _entry(name: str, title: str, cards: list[ResultsCard], piece: Piece | None, key: str) -> Iterator[str]:

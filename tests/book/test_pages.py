@@ -90,6 +90,26 @@ def test_nothing_moves_by_itself(reading: Reading) -> None:
     assert moved(reading.page) < 0.01
 
 
+def test_no_column_of_a_first_long_table_waits_for_its_last_row(reading: Reading) -> None:
+    """A browser draws a page before all of it is there; after how many rows, differs from reading to reading."""
+    whole, begun = reading.page.evaluate(
+        """height => {
+          scrollTo(0, 0);
+          const tables = [...document.querySelectorAll("article table")]
+            .filter(it => it.offsetHeight > height && it.getBoundingClientRect().top < height);
+          const columns = () => tables.map(it => [...it.rows[0].cells].map(cell => cell.offsetLeft));
+          const later = tables.flatMap(it => [...it.rows].slice(2));
+          const whole = columns();
+          for (const row of later) row.hidden = true;
+          const begun = columns();
+          for (const row of later) row.hidden = false;
+          return [whole, begun];
+        }""",
+        HEIGHT,
+    )
+    assert begun == whole
+
+
 def test_axe_finds_no_violation_in_light_or_dark(reading: Reading) -> None:
     if reading.width != "desktop":
         pytest.skip("the same page")

@@ -127,7 +127,7 @@ def test_verdicts_are_those_of_the_cards_in_words(root: Path) -> None:
         assert f"{claim['verdict']}` {claim['statement']}" in text
         numbers = [f"{value:.3g}".replace("-", "−") for value in (claim["mean"], *claim["interval"])]
         assert "**{}\N{NO-BREAK SPACE}[{},\N{NO-BREAK SPACE}{}]**".format(*numbers) in text
-    assert "1 supported, 2 not shown at this scale |" in page
+    assert "1 supported, 2 not shown at this scale\n" in page
 
 
 @pytest.mark.parametrize(
