@@ -91,7 +91,7 @@ def test_nothing_moves_by_itself(reading: Reading) -> None:
 
 
 def test_no_column_of_a_first_long_table_waits_for_its_last_row(reading: Reading) -> None:
-    """A browser draws a page before all of it is there; after how many rows, differs from reading to reading."""
+    """A browser draws a page before all of it is there; after how many rows, nobody can say."""
     whole, begun = reading.page.evaluate(
         """height => {
           scrollTo(0, 0);
